@@ -1,0 +1,1 @@
+"""What remembering means. Knows no protocol and no database."""

@@ -1,0 +1,263 @@
+"""The values memory is made of. All frozen; times are timezone-aware UTC datetimes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Role = Literal["user", "assistant", "system", "tool"]
+Status = Literal["final", "partial", "interrupted"]
+Channel = Literal["chat", "voice", "sms", "email"]
+Category = Literal["fact", "preference", "state"]
+Mode = Literal["none", "trim", "summarize", "compact"]
+ScopeFilter = Literal["all", "global", "project"]
+Json = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose memory it is. Every record, query and index row carries both ids."""
+
+    tenant_id: str
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the change feed; totally ordered. `xid` is 0 where ids commit in order (SQLite)."""
+
+    xid: int = 0
+    change_id: int = 0
+
+    def __lt__(self, other: "Position") -> bool:
+        return (self.xid, self.change_id) < (other.xid, other.change_id)
+
+    def __le__(self, other: "Position") -> bool:
+        return (self.xid, self.change_id) <= (other.xid, other.change_id)
+
+
+START = Position()
+
+ChangeKind = Literal["message_added", "message_edited", "message_erased"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row of the append-only feed. Erasures keep the ids and nothing else."""
+
+    position: Position
+    kind: ChangeKind
+    owner: Owner
+    session_id: str
+    message_id: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message as a client hands it in. `client_id` is the client's own `id`, its idempotency key in the session."""
+
+    role: Role
+    content: str
+    client_id: str | None = None
+    occurred_at: datetime | None = None
+    speaker: str | None = None
+    tool_name: str | None = None
+    tool_call_id: str | None = None
+    tool_arguments: Json = None
+    intent: str | None = None
+    intent_confidence: float | None = None
+    entities: Json = None
+    metadata: Mapping[str, Json] | None = None
+    status: Status = "final"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A recorded message. `seq` counts from 1 in its session without gaps (erasure leaves its own gaps).
+
+    `message_id` is unique for the owner; it equals the client's id unless another session already uses that one.
+    `digest` is the hex SHA-256 of what was recorded.
+    """
+
+    message_id: str
+    session_id: str
+    seq: int
+    role: Role
+    content: str
+    occurred_at: datetime
+    recorded_at: datetime
+    client_id: str | None = None
+    project_id: str | None = None
+    channel: Channel | None = None
+    agent: str | None = None
+    speaker: str | None = None
+    tool_name: str | None = None
+    tool_call_id: str | None = None
+    tool_arguments: Json = None
+    intent: str | None = None
+    intent_confidence: float | None = None
+    entities: Json = None
+    metadata: Mapping[str, Json] | None = None
+    status: Status = "final"
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A conversation thread. `message_digest` is the sum (mod 2**256, hex) of its messages' digests, kept at write time."""
+
+    session_id: str
+    started_at: datetime
+    last_activity_at: datetime
+    project_id: str | None = None
+    title: str | None = None
+    channel: Channel | None = None
+    agent: str | None = None
+    external_id: str | None = None
+    archived_at: datetime | None = None
+    message_count: int = 0
+    last_seq: int = 0
+    message_digest: str = ""
+    metadata: Mapping[str, Json] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFilter:
+    """Which sessions to list. `scope` 'all' ignores the project unless one is given; `archived` None means both."""
+
+    scope: ScopeFilter = "all"
+    project_id: str | None = None
+    archived: bool | None = None
+    channel: Channel | None = None
+    external_id: str | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """Which messages may be found. Bounds on `occurred_at` are inclusive below, exclusive above."""
+
+    scope: ScopeFilter = "all"
+    project_id: str | None = None
+    session_id: str | None = None
+    role: Role | None = None
+    channel: Channel | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def admits(self, m: Message) -> bool:
+        """Whether `m` passes; the same rule that stores apply in their own language."""
+        return (
+            (self.scope != "global" or m.project_id is None)
+            and (self.scope != "project" or m.project_id is not None)
+            and (self.project_id is None or m.project_id == self.project_id)
+            and (self.session_id is None or m.session_id == self.session_id)
+            and (self.role is None or m.role == self.role)
+            and (self.channel is None or m.channel == self.channel)
+            and (self.since is None or m.occurred_at >= self.since)
+            and (self.until is None or m.occurred_at < self.until)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """Something promised: `what`, and where known by whom and by when (as said)."""
+
+    what: str
+    who: str | None = None
+    by_when: str | None = None
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something stated, with the message it comes from where known."""
+
+    text: str
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryDraft:
+    """What a producer hands over: the words, without version or coverage."""
+
+    text: str
+    decisions: tuple[Fact, ...] = ()
+    commitments: tuple[Commitment, ...] = ()
+    open_questions: tuple[Fact, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    entities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One version of a session's summary. It covers messages 1..`covers_to_seq` and no other."""
+
+    session_id: str
+    version: int
+    draft: SummaryDraft
+    covers_to_seq: int
+    producer: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UserContextEntry:
+    """One key of the user context. `source` is 'stated' or 'inferred'; `project_id` None is global."""
+
+    key: str
+    value: Json
+    category: Category
+    version: int
+    updated_at: datetime
+    expires_at: datetime | None = None
+    project_id: str | None = None
+    source_message_id: str | None = None
+    source: Literal["stated", "inferred"] = "stated"
+    confidence: float | None = None
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """A memory strategy as stored at one level; None in a field inherits from the next level."""
+
+    mode: Mode | None = None
+    keep_turns: int | None = None
+    summarize_after: int | None = None
+    max_tokens: int | None = None
+    keep_tool_results: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A message found, with its score (higher is better; comparable within one answer only)."""
+
+    message: Message
+    session_title: str | None
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What an index stores of a message, or of one stretch of a long one.
+
+    `terms` are the analysed search terms joined by single spaces; `text` is what the embedder reads.
+    """
+
+    message_id: str
+    part: int
+    text: str
+    terms: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreted:
+    """What a query was understood to ask for. `since`/`until` only prefer, unless the caller gave them."""
+
+    filters: Mapping[str, Json] = field(default_factory=dict)
+    dates: tuple[Mapping[str, Json], ...] = ()
+    speaker: str | None = None
+    role: Role | None = None
+    asks_when: bool = False

@@ -1,0 +1,1 @@
+"""Where memory is kept: SQL is the record, LanceDB the search index."""
