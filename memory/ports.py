@@ -128,7 +128,7 @@ class WritableRecords(Records, Protocol):
         ...
 
     def replace_message(self, message: Message) -> None:
-        """Replaces a partial by what followed it (same message_id, session and seq); the old one is kept as a revision."""
+        """Replaces a partial by what followed it (same message_id, session, seq); the old one is kept as a revision."""
         ...
 
     def erase_messages(self, message_ids: Sequence[str]) -> int:
@@ -199,7 +199,7 @@ class PassageIndex(Protocol):
     def vector_candidates(
         self, owner: Owner, where: MessageFilter, vector: Vector, limit: int
     ) -> list[tuple[str, float]]:
-        """(message_id, cosine in -1..1) best first, ties by id; a message once with its best passage. Exact, not ANN."""
+        """(message_id, cosine in -1..1) best first, ties by id; a message once, by its best passage; exact, not ANN."""
         ...
 
     def vectors(self, owner: Owner, message_ids: Sequence[str] | None = None) -> tuple[list[str], list[int], Vector]:
