@@ -105,7 +105,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A conversation thread. `message_digest` is the sum (mod 2**256, hex) of its messages' digests, kept as they come."""
+    """A conversation thread. `message_digest`: the sum (mod 2**256, hex) of its messages' digests."""
 
     session_id: str
     started_at: datetime
