@@ -192,7 +192,10 @@ class SummaryDraft:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One version of a session's summary. It covers messages 1..`covers_to_seq` and no other."""
+    """One version of a session's summary. It covers messages 1..`covers_to_seq` and no other.
+
+    `note` says what went wrong on the way, for example that a configured model failed and `producer` stood in.
+    """
 
     session_id: str
     version: int
@@ -200,6 +203,7 @@ class Summary:
     covers_to_seq: int
     producer: str
     created_at: datetime
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
