@@ -1,0 +1,1 @@
+"""One file a subcommand of `backstory`; imported when it is run."""

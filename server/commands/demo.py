@@ -1,0 +1,72 @@
+"""`backstory demo`: the main job in seconds, on a scratch store."""
+
+import shutil
+import tempfile
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import click
+
+from memory.errors import BackstoryError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from server.demo.scenario import Step
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Keep the scratch store afterwards, and say where it is.")
+def demo(keep: bool) -> None:
+    """See it remember: record a conversation, kill the server, start it again, and ask.
+
+    A real server runs over stdio on a scratch store; your own memory is not touched.
+    """
+    scratch = tempfile.mkdtemp(prefix="backstory-demo-")
+    try:
+        right = show(scratch)
+    finally:
+        if keep:
+            click.echo(f"The store is kept in {scratch}", err=True)
+        else:
+            shutil.rmtree(scratch, ignore_errors=True)
+    if not right:
+        raise click.exceptions.Exit(1)
+
+
+def show(scratch: str) -> bool:
+    """Prints each step as it is done; returns whether all came back as it should."""
+    import anyio
+    from rich.console import Console
+
+    from server.demo.scenario import Step, Wrong, demonstrate
+
+    console = Console(highlight=False)
+    steps: list[Step] = []
+
+    def tell(step: Step) -> None:
+        steps.append(step)
+        print_step(console, step)
+
+    started = perf_counter()
+    try:
+        anyio.run(demonstrate, scratch, {}, tell)
+    except* Wrong as wrong:
+        raise BackstoryError(str(wrong.exceptions[0])) from wrong
+    took = f"{perf_counter() - started:.1f} s"
+    right = all(step.right for step in steps)
+    if right:
+        console.print(f"\nEverything came back from a server that was killed, in {took}.", style="bold")
+        console.print("Next: `backstory connect claude-desktop --write`, or `backstory serve` for any MCP host.")
+    else:
+        console.print(f"\nNot everything came back as it was recorded ({took}).", style="bold red")
+    return right
+
+
+def print_step(console: "Console", step: "Step") -> None:
+    from rich.text import Text
+
+    mark = Text("ok    " if step.right else "WRONG ", style="bold green" if step.right else "bold red")
+    console.print(mark + Text(step.title, style="bold") + Text(f"  {step.seconds * 1000:.0f} ms", style="dim"))
+    for line in step.lines:
+        console.print(Text(f"      {line}", overflow="ellipsis", no_wrap=True))

@@ -1,0 +1,284 @@
+"""Our own line format, read as a stream: one JSON object a line (see docs/import-jsonl.md).
+
+A line is a message unless its `type` says 'session', 'summary' or 'user_context', which exports contain as well.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from memory.model import (
+    Category,
+    Channel,
+    Commitment,
+    Fact,
+    NewMessage,
+    Role,
+    Status,
+    Summary,
+    SummaryDraft,
+    UserContextEntry,
+)
+from server.importers.items import BadFile, Extra, Item, Thread, Turn
+
+LONGEST_LINE = 64 * 1024 * 1024
+TYPES = frozenset({"message", "session", "summary", "user_context"})
+
+
+def utc(at: datetime) -> datetime:
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def is_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("must be ISO 8601 text, such as '2026-03-01T09:30:00Z'")
+    return value
+
+
+Time = Annotated[datetime, BeforeValidator(is_text), AfterValidator(utc)]
+
+
+class Line(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=False)
+
+
+class SessionLine(Line):
+    type: Literal["session"]
+    session_id: str | None = None
+    external_id: str | None = None
+    project_id: str | None = None
+    title: str | None = None
+    channel: Channel | None = None
+    agent: str | None = None
+    started_at: Time | None = None
+    metadata: dict[str, Any] | None = None
+    # What exports add for the reader's sake; a store keeps its own account of these.
+    last_activity_at: Time | None = None
+    archived_at: Time | None = None
+    message_count: int | None = None
+
+
+class MessageLine(Line):
+    type: Literal["message"] = "message"
+    session_id: str | None = None
+    external_id: str | None = None
+    project_id: str | None = None
+    title: str | None = None
+    channel: Channel | None = None
+    agent: str | None = None
+    role: Role
+    content: str
+    id: str | None = Field(default=None, min_length=1)
+    occurred_at: Time | None = None
+    speaker: str | None = None
+    tool_name: str | None = None
+    tool_call_id: str | None = None
+    tool_arguments: Any = None
+    intent: str | None = None
+    intent_confidence: float | None = None
+    entities: Any = None
+    metadata: dict[str, Any] | None = None
+    status: Status = "final"
+    # What exports add for the reader's sake.
+    message_id: str | None = None
+    seq: int | None = None
+    recorded_at: Time | None = None
+
+
+class SummaryLine(Line):
+    type: Literal["summary"]
+    session_id: str
+    version: int = Field(ge=1)
+    text: str
+    decisions: tuple[Fact, ...] = ()
+    commitments: tuple[Commitment, ...] = ()
+    open_questions: tuple[Fact, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    entities: tuple[str, ...] = ()
+    covers_to_seq: int = Field(ge=0)
+    producer: str
+    created_at: Time
+
+
+class UserContextLine(Line):
+    type: Literal["user_context"]
+    key: str
+    value: Any
+    category: Category = "fact"
+    version: int = Field(default=1, ge=1)
+    updated_at: Time
+    expires_at: Time | None = None
+    project_id: str | None = None
+    source_message_id: str | None = None
+    source: Literal["stated", "inferred"] = "stated"
+    confidence: float | None = None
+
+
+LINES: dict[str, TypeAdapter[Any]] = {
+    "message": TypeAdapter(MessageLine),
+    "session": TypeAdapter(SessionLine),
+    "summary": TypeAdapter(SummaryLine),
+    "user_context": TypeAdapter(UserContextLine),
+}
+
+
+def detects(head: bytes) -> bool:
+    """Whether the first line with text is an object of ours."""
+    for raw in head.removeprefix(b"\xef\xbb\xbf").splitlines():
+        if not raw.strip():
+            continue
+        if raw.lstrip().startswith(b'{"type":') and any(f'"{t}"'.encode() in raw[:40] for t in TYPES):
+            return True
+        try:
+            first = json.loads(raw)
+        except ValueError:
+            return raw.lstrip().startswith(b"{") and b'"role"' in raw and b'"content"' in raw
+        return isinstance(first, dict) and (first.get("type") in TYPES or {"role", "content"} <= first.keys())
+    return False
+
+
+def read(path: Path, project_id: str | None, taken: Callable[[int], None]) -> Iterator[Item]:
+    """Every message, session by session where the file is so ordered; any order is accepted."""
+    threads: dict[str, Thread] = {}
+    repeats: Counter[bytes] = Counter()
+    for number, raw in numbered_lines(path, taken):
+        where = f"line {number}"
+        line = parsed(path, where, raw)
+        if isinstance(line, SessionLine):
+            thread = session_thread(line, project_id)
+            threads.update({name: thread for name in (line.session_id, line.external_id) if name})
+        elif isinstance(line, MessageLine):
+            thread = message_thread(line, threads, path, project_id)
+            yield Turn(thread, new_message(line, thread, repeats), where)
+        elif isinstance(line, SummaryLine):
+            if line.session_id not in threads:
+                raise BadFile(path, where, f"the summary's session {line.session_id!r} has no line before it.")
+            yield Extra(threads[line.session_id], summary(line), where)
+        else:
+            yield Extra(None, user_context_entry(line, project_id), where)
+
+
+def numbered_lines(path: Path, taken: Callable[[int], None]) -> Iterator[tuple[int, bytes]]:
+    with path.open("rb") as file:
+        position = 0
+        for number, raw in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), 1):
+            if len(raw) > LONGEST_LINE:
+                raise BadFile(path, f"line {number}", f"longer than {LONGEST_LINE // 1024 // 1024} MiB.")
+            position += len(raw)
+            text = raw.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else raw.strip()
+            if text:
+                yield number, text
+            taken(position)
+
+
+def parsed(path: Path, where: str, raw: bytes) -> SessionLine | MessageLine | SummaryLine | UserContextLine:
+    """The line as one of our objects. Errors: BadFile naming the line and the field."""
+    try:
+        data = json.loads(raw)
+    except UnicodeDecodeError as error:
+        raise BadFile(path, where, "not UTF-8 text; save the file as UTF-8.") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        raise BadFile(path, where, f"not a valid JSON object ({why}).") from error
+    if not isinstance(data, dict):
+        raise BadFile(path, where, "must be a JSON object with at least 'role' and 'content'.")
+    kind = data.get("type", "message")
+    adapter = LINES.get(kind) if isinstance(kind, str) else None
+    if adapter is None:
+        raise BadFile(path, where, f"'type' is {kind!r}; it can be {', '.join(sorted(TYPES))}.")
+    try:
+        line: SessionLine | MessageLine | SummaryLine | UserContextLine = adapter.validate_python(data)
+    except ValidationError as error:
+        raise BadFile(path, where, problem(error)) from error
+    return line
+
+
+def problem(error: ValidationError) -> str:
+    """The first problem of a line as a sentence, naming the field."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown field '{name}'; put what is yours into 'metadata'."
+    if first["type"] == "missing":
+        return f"'{name}' is missing."
+    return f"'{name}': {first['msg'].removeprefix('Value error, ')}."
+
+
+def session_thread(line: SessionLine, project_id: str | None) -> Thread:
+    return Thread(
+        external_id=line.external_id,
+        session_id=line.session_id,
+        project_id=project_id or line.project_id,
+        title=line.title,
+        channel=line.channel,
+        agent=line.agent,
+        started_at=line.started_at,
+        metadata=line.metadata,
+    )
+
+
+def message_thread(line: MessageLine, threads: dict[str, Thread], path: Path, project_id: str | None) -> Thread:
+    """The session a message names, as its session line or its own fields describe it; else the file's own session."""
+    project = project_id or line.project_id
+    own = f"file:{path.name}" if project is None else f"file:{path.name}:{project}"
+    name = line.session_id or line.external_id or own
+    if name not in threads:
+        threads[name] = Thread(
+            external_id=line.external_id or (own if name == own else None),
+            session_id=line.session_id,
+            project_id=project,
+            title=line.title or (path.stem if name == own else None),
+            channel=line.channel,
+            agent=line.agent,
+        )
+    return threads[name]
+
+
+def new_message(line: MessageLine, thread: Thread, repeats: Counter[bytes]) -> NewMessage:
+    return NewMessage(
+        role=line.role,
+        content=line.content,
+        client_id=line.id or line.message_id or derived_id(line, thread, repeats),
+        occurred_at=line.occurred_at,
+        speaker=line.speaker,
+        tool_name=line.tool_name,
+        tool_call_id=line.tool_call_id,
+        tool_arguments=line.tool_arguments,
+        intent=line.intent,
+        intent_confidence=line.intent_confidence,
+        entities=line.entities,
+        metadata=line.metadata,
+        status=line.status,
+    )
+
+
+def derived_id(line: MessageLine, thread: Thread, repeats: Counter[bytes]) -> str:
+    """An id for a message without one, the same at each import: of its session, its content, and how often it came."""
+    told = line.model_dump(mode="json", exclude={"seq", "recorded_at", "session_id", "external_id", "title"})
+    text = json.dumps([thread.external_id or thread.session_id, told], sort_keys=True)
+    digest = hashlib.sha256(text.encode()).digest()[:12]
+    repeats[digest] += 1
+    return f"jsonl-{digest.hex()}" + (f"-{repeats[digest]}" if repeats[digest] > 1 else "")
+
+
+def summary(line: SummaryLine) -> Summary:
+    draft = SummaryDraft(
+        text=line.text,
+        decisions=line.decisions,
+        commitments=line.commitments,
+        open_questions=line.open_questions,
+        facts=line.facts,
+        entities=line.entities,
+    )
+    return Summary(line.session_id, line.version, draft, line.covers_to_seq, line.producer, line.created_at)
+
+
+def user_context_entry(line: UserContextLine, project_id: str | None) -> UserContextEntry:
+    told: Mapping[str, Any] = line.model_dump(exclude={"type"})
+    return UserContextEntry(**{**told, "project_id": project_id or line.project_id})
