@@ -1,0 +1,86 @@
+"""Bearer tokens: shown once when issued, kept as a hash, revocable at once."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from memory.errors import NotFound
+from memory.model import Owner
+from memory.ports import Clock
+
+PREFIX = "bst"
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """What is kept of a token. `digest` is the hex SHA-256 of its secret half, which nobody can guess or recover."""
+
+    token_id: str
+    owner: Owner
+    rights: frozenset[str]
+    digest: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+    def usable(self, now: datetime) -> bool:
+        """Whether it may still be used."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+class TokenStore(Protocol):
+    """Where tokens are kept."""
+
+    def add_token(self, token: ApiToken) -> None: ...
+    def token(self, token_id: str) -> ApiToken | None: ...
+    def tokens(self) -> list[ApiToken]:
+        """Every tenant's, oldest first."""
+        ...
+
+    def revoke_token(self, token_id: str, at: datetime) -> None: ...
+    def note_use(self, used: Mapping[str, datetime]) -> None:
+        """Moves `last_used_at` forward, never back."""
+        ...
+
+
+def issue(
+    store: TokenStore, owner: Owner, rights: Iterable[str], *, lifetime: timedelta | None, clock: Clock
+) -> tuple[str, ApiToken]:
+    """A new token: the text to hand out, which is not kept, and its record."""
+    token_id, secret = secrets.token_hex(8), secrets.token_urlsafe(_SECRET_BYTES)
+    now = clock()
+    expires_at = None if lifetime is None else now + lifetime
+    token = ApiToken(token_id, owner, frozenset(rights), _digest(secret), now, expires_at)
+    store.add_token(token)
+    return f"{PREFIX}_{token_id}_{secret}", token
+
+
+def verify(store: TokenStore, text: str, clock: Clock) -> ApiToken | None:
+    """The token's record, or None when it is unknown, altered, expired or revoked."""
+    parts = text.split("_", 2)
+    if len(parts) != 3 or parts[0] != PREFIX or len(text) > 200 or not text.isascii():
+        return None
+    found = store.token(parts[1])
+    same = hmac.compare_digest(found.digest if found else _digest(""), _digest(parts[2]))
+    return found if same and found is not None and found.usable(clock()) else None
+
+
+def revoke(store: TokenStore, token_id: str, clock: Clock) -> ApiToken:
+    """Ends a token; from now on it is refused. Errors: NotFound."""
+    found = store.token(token_id)
+    if found is None:
+        raise NotFound("token", token_id)
+    if found.revoked_at is None:
+        store.revoke_token(token_id, clock())
+    return store.token(token_id) or found
+
+
+def _digest(secret: str) -> str:
+    """A plain hash suffices: the secret is 256 random bits, not a password."""
+    return hashlib.sha256(secret.encode()).hexdigest()
