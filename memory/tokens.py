@@ -18,10 +18,13 @@ _PIECES = re.compile(
     r"|(?P<wide>[^\x00-\x7f]+)|(?P<other>[\x00-\x1f\x7f])"
 )
 _FUNCTION_WORDS = frozenset(
-    "a about after all also am an and any are as at back be because been before but by can could did do does for from "
-    "get go got had has have he her here him his how i if in into is it its just know like me more my need no not now "
-    "of on one or our out over she so some than that the their them then there they think this time to too up us want "
-    "was we well went were what when which who will with would yes you your".split()
+    re.findall(
+        r"\w+",
+        """a about after all also am an and any are as at back be because been before but by can could did do does for
+        from get go got had has have he her here him his how i if in into is it its just know like me more my need no
+        not now of on one or our out over she so some than that the their them then there they think this time to too
+        up us want was we well went were what when which who will with would yes you your""",
+    )
 )
 _CASE_CHANGE = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]")
 _NO_WORD = re.compile(r"[^aeiouyAEIOUY]{5}")

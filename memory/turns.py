@@ -1,0 +1,126 @@
+"""The shape of a conversation: turns, tool calls with their results, and what of it fits into a number of tokens."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from memory.model import Message
+
+Cost = Callable[[Message], int]
+Shorten = Callable[[str, int], str]
+
+
+def turns(messages: Sequence[Message]) -> list[tuple[Message, ...]]:
+    """Splits before every user message; what comes before the first one is a turn of its own."""
+    found: list[list[Message]] = []
+    for message in messages:
+        if message.role == "user" or not found:
+            found.append([])
+        found[-1].append(message)
+    return [tuple(turn) for turn in found]
+
+
+def user_turns(messages: Iterable[Message]) -> int:
+    """How many user messages there are, which is how turns are counted."""
+    return sum(message.role == "user" for message in messages)
+
+
+def last_turns(messages: Sequence[Message], count: int) -> tuple[Message, ...]:
+    """The messages from the `count`-th last user message on; all of them when there are fewer."""
+    left = count
+    for index in range(len(messages) - 1, -1, -1):
+        left -= messages[index].role == "user"
+        if left == 0:
+            return tuple(messages[index:])
+    return tuple(messages)
+
+
+def calls(message: Message) -> frozenset[str]:
+    """The ids of the tool calls that this message makes (its own, or those a client put into `metadata`)."""
+    if message.role == "tool":
+        return frozenset()
+    own = {message.tool_call_id} if message.tool_call_id else set()
+    listed = (message.metadata or {}).get("tool_calls")
+    if isinstance(listed, list):
+        own |= {str(call["id"]) for call in listed if isinstance(call, dict) and call.get("id")}
+    return frozenset(own)
+
+
+def without_orphans(kept: Sequence[Message], every: Sequence[Message]) -> tuple[Message, ...]:
+    """`kept` (in order, out of `every`) without results whose call was left out, and not beginning with a result."""
+    inside = {call for message in kept for call in calls(message)}
+    outside = {call for message in every for call in calls(message)} - inside
+    whole = [m for m in kept if not (m.role == "tool" and m.tool_call_id in outside)]
+    if whole and every and whole[0].message_id != every[0].message_id:
+        while whole and whole[0].role == "tool":
+            del whole[0]
+    return tuple(whole)
+
+
+def fit(messages: Sequence[Message], limit: int, cost: Cost, shorten: Shorten) -> tuple[Message, ...]:
+    """The newest whole turns that cost at most `limit`; of a newest turn that is too large by itself, its opening
+    and its newest parts, shortened where even they are too large. Never splits a call from its result."""
+    kept: list[Message] = []
+    left = limit
+    for turn in reversed(turns(messages)):
+        price = sum(map(cost, turn))
+        if price > left:
+            break
+        kept[:0] = turn
+        left -= price
+    if not kept and messages:
+        kept = _part_of_turn(turns(messages)[-1], limit, cost, shorten)
+    return without_orphans(kept, messages)
+
+
+def _part_of_turn(turn: Sequence[Message], limit: int, cost: Cost, shorten: Shorten) -> list[Message]:
+    opening = [turn[0]] if turn[0].role == "user" else []
+    rest = list(turn[len(opening) :])
+    start = [m for message in opening if (m := _shortened(message, limit // 2 if rest else limit, cost, shorten))]
+    left = limit - sum(map(cost, start))
+    end: list[Message] = []
+    for group in reversed(_groups(rest)):
+        price = sum(map(cost, group))
+        if price > left:
+            break
+        end[:0] = group
+        left -= price
+    if not end and rest:
+        last = _groups(rest)[-1]
+        cut = [_shortened(message, left // len(last), cost, shorten) for message in last]
+        end = [message for message in cut if message] if all(cut) else []
+    return start + end
+
+
+def _shortened(message: Message, limit: int, cost: Cost, shorten: Shorten) -> Message | None:
+    """The message with its content cut until it costs at most `limit`; None when nothing worth reading is left."""
+    if cost(message) <= limit:
+        return message
+    bare = replace(message, tool_arguments=None, entities=None)
+    frame = cost(replace(bare, content=""))
+    room = limit - frame
+    for _ in range(6):
+        if room < 8:
+            return None
+        cut = replace(bare, content=shorten(message.content, room))
+        over = cost(cut) - limit
+        if over <= 0:
+            return cut
+        room -= max(over, room // 6)
+    return None
+
+
+def _groups(messages: Sequence[Message]) -> list[tuple[Message, ...]]:
+    """Stretches that must stay together: from a call to its last result, whatever lies between."""
+    last_use: dict[str, int] = {}
+    for index, message in enumerate(messages):
+        if message.role == "tool" and message.tool_call_id:
+            last_use[message.tool_call_id] = index
+    found: list[tuple[Message, ...]] = []
+    start, end = 0, 0
+    for index, message in enumerate(messages):
+        end = max([end, index, *(last_use.get(call, 0) for call in calls(message))])
+        if index == end:
+            found.append(tuple(messages[start : index + 1]))
+            start = index + 1
+            end = start
+    return found
