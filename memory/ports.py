@@ -213,7 +213,11 @@ class Embedder(Protocol):
     """Text to vectors. One text at a time gives the same vector whatever else is embedded."""
 
     name: str
-    dimension: int
+
+    @property
+    def dimension(self) -> int:
+        """Of the vectors. Errors: Unavailable while a remote model that has to be asked for it cannot be reached."""
+        ...
 
     def embed_query(self, text: str) -> Vector:
         """Shape (dimension,), L2-normalised."""
