@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -39,7 +39,7 @@ def show(scratch: str) -> bool:
     import anyio
     from rich.console import Console
 
-    from server.demo.scenario import Step, Wrong, demonstrate
+    from server.demo.scenario import Step, demonstrate
 
     console = Console(highlight=False)
     steps: list[Step] = []
@@ -49,10 +49,11 @@ def show(scratch: str) -> bool:
         print_step(console, step)
 
     started = perf_counter()
-    try:
-        anyio.run(demonstrate, scratch, {}, tell)
-    except* Wrong as wrong:
-        raise BackstoryError(str(wrong.exceptions[0])) from wrong
+    with tempfile.TemporaryFile() as errors:
+        try:
+            anyio.run(demonstrate, scratch, errors, tell)
+        except Exception as error:
+            raise Failed(first_cause(error), said(errors)) from error
     took = f"{perf_counter() - started:.1f} s"
     right = all(step.right for step in steps)
     if right:
@@ -61,6 +62,27 @@ def show(scratch: str) -> bool:
     else:
         console.print(f"\nNot everything came back as it was recorded ({took}).", style="bold red")
     return right
+
+
+class Failed(BackstoryError):
+    """The demonstration could not be finished."""
+
+    def __init__(self, cause: BaseException, server_said: str) -> None:
+        super().__init__(
+            f"The demonstration stopped: {cause}." + (f" The server said: {server_said}" if server_said else "")
+        )
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The error inside the groups that task groups wrap it in."""
+    return first_cause(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+def said(errors: IO[bytes]) -> str:
+    """The last line that a server wrote to standard error."""
+    errors.seek(0)
+    lines = errors.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
 
 
 def print_step(console: "Console", step: "Step") -> None:

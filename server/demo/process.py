@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import IO
 
 import anyio
 from anyio.abc import Process
@@ -24,14 +25,18 @@ SERVE = (sys.executable, "-P", "-m", "server", "serve")
 
 @asynccontextmanager
 async def served(
-    environment: Mapping[str, str], command: Sequence[str] = SERVE, mode: str = "auto"
+    environment: Mapping[str, str],
+    command: Sequence[str] = SERVE,
+    mode: str = "auto",
+    errors: IO[bytes] | int = subprocess.DEVNULL,
 ) -> AsyncGenerator[tuple[Client, Process], None]:
     """Starts a server, connects a client, and yields both. Calls fail once the process is killed.
 
+    `errors` takes what the server writes to standard error. `mode` is the client's: 'auto' or 'legacy'.
     The process is waited for at the end: its stdin is closed, and it has a few seconds before it is killed.
     """
     async with await anyio.open_process(
-        command, stderr=subprocess.DEVNULL, env={**get_default_environment(), **environment}
+        command, stderr=errors, env={**get_default_environment(), **environment}
     ) as process:
         try:
             async with Client(transport(process), mode=mode) as client:

@@ -1,10 +1,10 @@
 """What the demonstration does, step by step; each step checks what it claims."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import IO, Any
 
 import anyio
 from mcp import Client
@@ -21,7 +21,7 @@ SAID: tuple[tuple[str, str], ...] = (
     ("user", "Please do, Thursday after five would be perfect. And never call me before noon, I work night shifts."),
     (
         "assistant",
-        "Booked: Thursday at 17:30 with Marta from the agency. I'll send you her number by tomorrow evening.",
+        "Booked: Thursday at 17:30 with Marta from the agency. I'll send her number by tomorrow evening.",
     ),
 )
 LOOKED_UP = {
@@ -52,11 +52,14 @@ class Wrong(Exception):
 Tell = Callable[[Step], None]
 
 
-async def demonstrate(data_dir: str, environment: Mapping[str, str], tell: Tell) -> None:
-    """Records with one server process, kills it, and asks another one. Tells each step as it is done."""
-    scratch = {**environment, "BACKSTORY_DATA_DIR": data_dir}
+async def demonstrate(data_dir: str, errors: IO[bytes], tell: Tell) -> None:
+    """Records with one server process, kills it, and asks another one. Tells each step as it is done.
+
+    The servers' standard error goes to `errors`. Raises exception groups, as task groups do.
+    """
+    scratch = {"BACKSTORY_DATA_DIR": data_dir}
     started = perf_counter()
-    async with served(scratch) as (client, process):
+    async with served(scratch, errors=errors) as (client, process):
         tell(Step("A server starts over stdio", (f"process {process.pid}, store {data_dir}",), True, since(started)))
         await remember(client, tell)
         started = perf_counter()
@@ -65,7 +68,7 @@ async def demonstrate(data_dir: str, environment: Mapping[str, str], tell: Tell)
             await process.wait()
         tell(Step("The server is killed: no goodbye, no flush", (), process.returncode != 0, since(started)))
     started = perf_counter()
-    async with served(scratch) as (client, process):
+    async with served(scratch, errors=errors) as (client, process):
         tell(Step("Another server starts on the same store", (f"process {process.pid}",), True, since(started)))
         await recall(client, tell)
 
@@ -121,7 +124,8 @@ async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     assert isinstance(result, CallToolResult)
     if result.is_error or result.structured_content is None:
         raise Wrong(f"{tool}: {getattr(result.content[0], 'text', 'no result') if result.content else 'no result'}")
-    return result.structured_content
+    structured: dict[str, Any] = result.structured_content
+    return structured
 
 
 def shown_entries(entries: list[dict[str, Any]]) -> tuple[str, ...]:

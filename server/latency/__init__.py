@@ -1,0 +1,1 @@
+"""How fast recording and searching are, beside the floors they stand on."""
