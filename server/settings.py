@@ -36,6 +36,31 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSettings:
+    """How the HTTP server behaves. `rate_per_minute` 0 is no limit; sizes in bytes, times in seconds."""
+
+    auth: Literal["token", "none"] = "token"
+    public_url: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    max_body: int = 16 * 1024 * 1024
+    max_message: int = 10 * 1024 * 1024
+    rate_per_minute: int = 6000
+    rate_burst: int = 400
+    max_streams: int = 500
+    session_idle: int = 300
+    oauth_issuer: str | None = None
+    oauth_audience: str | None = None
+    oauth_jwks_url: str | None = None
+    oauth_user_claim: str = "sub"
+    oauth_tenant_claim: str = "tenant"
+    oauth_rights_claim: str = "scope"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How this process is set up. Build with `load`, or directly in tests."""
 
@@ -54,6 +79,8 @@ class Settings:
     tools: ToolSet = "agent"
     host: str = "127.0.0.1"
     port: int = 8765
+    phone_region: str | None = "US"
+    http: HttpSettings = HttpSettings()
 
     @property
     def owner(self) -> Owner:
@@ -87,12 +114,16 @@ class Settings:
         env = os.environ if environ is None else environ
         given = {name: str(value) for name, value in (flags or {}).items() if value is not None}
         _known(given, "flag")
-        sources = [(given, _flag_name), ({n: env[k.env] for n, k in _KEYS.items() if env.get(k.env)}, _env_name)]
+        sources: list[_Source] = [
+            (given, _flag_name),
+            ({n: env[k.env] for n, k in _KEYS.items() if env.get(k.env)}, _env_name),
+        ]
         data_dir = _pick("data_dir", sources) or _default_data_dir()
         sources.append((_read_toml(data_dir / TOML_NAME), lambda name: f"{name} in {data_dir / TOML_NAME}"))
         picked = {name: _pick(name, sources) for name in _KEYS if name != "data_dir"}
         values = {name: value for name, value in picked.items() if value is not None}
-        settings = cls(data_dir=data_dir, **values)
+        http = HttpSettings(**{name: values.pop(name) for name in _HTTP_KEYS if name in values})
+        settings = cls(data_dir=data_dir, http=http, **values)
         _check_together(settings)
         return settings
 
@@ -215,6 +246,77 @@ def _host(text: str) -> str:
     return text
 
 
+def _region(text: str) -> str:
+    from phonenumbers import SUPPORTED_REGIONS
+
+    if text.upper() not in SUPPORTED_REGIONS:
+        raise _reject(f"is {shown(text)}", "give a country's two letters such as US or DE")
+    return text.upper()
+
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text[:12]) <= most:
+            raise _reject(f"is {shown(text)}", f"allowed are {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _several(parse: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
+    return lambda text: tuple(parse(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
+        raise _reject(f"holds {shown(text)}", "give origins such as https://app.example.com, separated by commas")
+    return text.rstrip("/").lower()
+
+
+def _network(text: str) -> str:
+    import ipaddress
+
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        raise _reject(f"holds {shown(text)}", "give addresses or networks such as 10.0.0.0/8") from None
+
+
+def _file(text: str) -> Path:
+    path = Path(text).expanduser().absolute()
+    if not path.is_file():
+        raise _reject(f"is {shown(text)}", "give the path of a PEM file")
+    return path
+
+
+def _claim(text: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]{1,200}", text):
+        raise _reject(f"is {shown(text)}", "give the name of a claim such as sub")
+    return text
+
+
+_HTTP_KEYS: Final[Mapping[str, _Key]] = {
+    "auth": _Key("BACKSTORY_AUTH", _one_of("token", "none")),
+    "public_url": _Key("BACKSTORY_PUBLIC_URL", _http_url),
+    "allowed_hosts": _Key("BACKSTORY_ALLOWED_HOSTS", _several(_host)),
+    "allowed_origins": _Key("BACKSTORY_ALLOWED_ORIGINS", _several(_origin)),
+    "trusted_proxies": _Key("BACKSTORY_TRUSTED_PROXIES", _several(_network)),
+    "tls_certificate": _Key("BACKSTORY_TLS_CERTIFICATE", _file),
+    "tls_key": _Key("BACKSTORY_TLS_KEY", _file),
+    "max_body": _Key("BACKSTORY_MAX_BODY", _number(1024, 1024**3)),
+    "max_message": _Key("BACKSTORY_MAX_MESSAGE", _number(1, 10 * 1024**2)),
+    "rate_per_minute": _Key("BACKSTORY_RATE_PER_MINUTE", _number(0, 10_000_000)),
+    "rate_burst": _Key("BACKSTORY_RATE_BURST", _number(1, 1_000_000)),
+    "max_streams": _Key("BACKSTORY_MAX_STREAMS", _number(1, 100_000)),
+    "session_idle": _Key("BACKSTORY_SESSION_IDLE", _number(10, 86_400)),
+    "oauth_issuer": _Key("BACKSTORY_OAUTH_ISSUER", _http_url),
+    "oauth_audience": _Key("BACKSTORY_OAUTH_AUDIENCE", _claim),
+    "oauth_jwks_url": _Key("BACKSTORY_OAUTH_JWKS_URL", _http_url),
+    "oauth_user_claim": _Key("BACKSTORY_OAUTH_USER_CLAIM", _claim),
+    "oauth_tenant_claim": _Key("BACKSTORY_OAUTH_TENANT_CLAIM", _claim),
+    "oauth_rights_claim": _Key("BACKSTORY_OAUTH_RIGHTS_CLAIM", _claim),
+}
 _KEYS: Final[Mapping[str, _Key]] = {
     "data_dir": _Key("BACKSTORY_DATA_DIR", _directory),
     "database_url": _Key("BACKSTORY_DATABASE_URL", _database, secret=True),
@@ -231,6 +333,8 @@ _KEYS: Final[Mapping[str, _Key]] = {
     "tools": _Key("BACKSTORY_TOOLS", _one_of(*get_args(ToolSet))),
     "host": _Key("BACKSTORY_HOST", _host),
     "port": _Key("BACKSTORY_PORT", _port),
+    "phone_region": _Key("BACKSTORY_PHONE_REGION", _region),
+    **_HTTP_KEYS,
 }
 
 _Source = tuple[Mapping[str, str], Callable[[str], str]]
@@ -290,5 +394,16 @@ def _check_together(settings: Settings) -> None:
     for name, value in (("BACKSTORY_EMBEDDER", settings.embedder), ("BACKSTORY_SUMMARIZER", settings.summarizer)):
         if value.startswith("openai:") and settings.openai_api_key is None and settings.openai_base_url is None:
             raise Invalid(
-                "OPENAI_API_KEY", f"is missing, which {name}={value} needs", "set it, or OPENAI_BASE_URL for a local one"
+                "OPENAI_API_KEY",
+                f"is missing, which {name}={value} needs",
+                "set it, or OPENAI_BASE_URL for a local one",
             )
+    http = settings.http
+    for given, name, needed, other in (
+        (http.tls_certificate, "BACKSTORY_TLS_KEY", http.tls_key, "BACKSTORY_TLS_CERTIFICATE"),
+        (http.tls_key, "BACKSTORY_TLS_CERTIFICATE", http.tls_certificate, "BACKSTORY_TLS_KEY"),
+        (http.oauth_issuer, "BACKSTORY_OAUTH_AUDIENCE", http.oauth_audience, "BACKSTORY_OAUTH_ISSUER"),
+        (http.oauth_audience, "BACKSTORY_OAUTH_ISSUER", http.oauth_issuer, "BACKSTORY_OAUTH_AUDIENCE"),
+    ):
+        if given and not needed:
+            raise Invalid(name, f"is missing, which {other} needs", "set both or neither")
