@@ -1,0 +1,120 @@
+"""Which names this server answers to, and which web pages may talk to it."""
+
+import ipaddress
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from server.http.problems import problem
+
+LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
+REQUEST_HEADERS = (
+    *("Authorization", "Content-Type", "Accept", "If-Match", "If-None-Match", "Last-Event-ID"),
+    *("Mcp-Session-Id", "MCP-Protocol-Version", "Mcp-Method", "Mcp-Name"),
+)
+ANSWER_HEADERS = (
+    *("ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-Id"),
+    *("Mcp-Session-Id", "MCP-Protocol-Version"),
+)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() in LOOPBACK_NAMES
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The hosts and origins that are this server's own.
+
+    A literal address is always right as a host: only a name can be made to point here behind a browser's back.
+    """
+
+    hosts: frozenset[str]
+    origins: frozenset[str]
+    local: bool
+
+    @classmethod
+    def of(cls, listening: str, public_url: str | None, hosts: Iterable[str], origins: Iterable[str]) -> "Names":
+        """`listening` is the address bound to; `hosts` and `origins` are what is configured besides."""
+        local = is_loopback(listening)
+        own = {listening.lower(), *(h.lower() for h in hosts)}
+        if not local:
+            own.add(socket.gethostname().lower())
+        public = urlsplit(public_url or "")
+        if public.hostname:
+            own.add(public.hostname)
+        allowed = {o.rstrip("/").lower() for o in origins}
+        if public.hostname:
+            allowed.add(f"{public.scheme}://{public.netloc}".lower())
+        return cls(frozenset(own), frozenset(allowed), local)
+
+    def admits_host(self, header: str | None) -> bool:
+        """Whether the Host header names this server."""
+        if not header or any(c in header for c in "/\\@ "):
+            return False
+        name = (urlsplit(f"//{header}").hostname or "").lower()
+        if name in self.hosts or header.lower() in self.hosts:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return name in LOOPBACK_NAMES
+        return True
+
+    def admits_origin(self, origin: str | None, host: str) -> bool:
+        """Whether a page of this origin may call: none (no browser), our own pages, the configured ones."""
+        if origin is None:
+            return True
+        parts = urlsplit(origin.lower())
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            return origin.lower() in self.origins
+        own_page = parts.netloc == host.lower()
+        return own_page or origin.lower() in self.origins or (self.local and is_loopback(parts.hostname))
+
+
+class GuardNames:
+    """ASGI middleware: 421 for a foreign Host, 403 for a foreign Origin. Health is answered to any Host."""
+
+    def __init__(self, app: ASGIApp, names: Names, health: frozenset[str]) -> None:
+        self._app = app
+        self._names = names
+        self._health = health
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in self._health:
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if not self._names.admits_host(host):
+            detail = "This server does not go by that Host; add the name to BACKSTORY_ALLOWED_HOSTS."
+            await problem(421, detail)(scope, receive, send)
+        elif not self._names.admits_origin(headers.get("origin"), host):
+            detail = "Pages of that Origin may not call this server; add it to BACKSTORY_ALLOWED_ORIGINS."
+            await problem(403, detail)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def with_cors(app: ASGIApp, origins: Iterable[str]) -> ASGIApp:
+    """Adds CORS answers for the configured origins; without any, browsers keep other sites' pages out."""
+    allowed = [o.rstrip("/") for o in origins]
+    if not allowed:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=allowed,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=REQUEST_HEADERS,
+        expose_headers=ANSWER_HEADERS,
+        max_age=600,
+    )

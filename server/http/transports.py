@@ -1,0 +1,176 @@
+"""Streamable HTTP at /mcp and SSE at /sse with /messages/, over one MCP server and one lifespan."""
+
+import logging
+import time
+from collections import OrderedDict
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.mcpserver import MCPServer
+from mcp.server.runner import serve_dual_era_loop
+from mcp.server.sse import SseServerTransport
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
+from mcp.types import CallToolResult
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope, Send
+
+from server.http.metrics import Metrics
+from server.http.observing import requests_log
+from server.http.problems import problem
+from server.http.traffic import Traffic
+
+log = logging.getLogger("backstory.http")
+MAX_ENDED = 10_000
+LISTEN = "subscriptions/listen"
+
+
+@dataclass(slots=True)
+class Transports:
+    """The MCP endpoints as ASGI applications. `run` must be entered for as long as they serve."""
+
+    server: MCPServer[Any]
+    traffic: Traffic
+    metrics: Metrics
+    max_body: int
+    session_idle_seconds: float
+    max_sessions: int
+    streams_per_token: int
+    manager: StreamableHTTPSessionManager = field(init=False)
+    _sse: SseServerTransport = field(init=False)
+    _ended: OrderedDict[str, None] = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        lowlevel = self.server._lowlevel_server  # the SDK has no public way to it
+        self.manager = StreamableHTTPSessionManager(
+            lowlevel,
+            session_idle_timeout=self.session_idle_seconds,
+            max_sessions=self.max_sessions,
+            max_request_body_size=self.max_body,
+        )
+        self._sse = SseServerTransport("/messages/", max_request_body_size=self.max_body)
+        self.server.middleware.append(self._observe)
+
+    def run(self) -> AbstractAsyncContextManager[None]:
+        """Enters the server's lifespan once, for both transports."""
+        return self.manager.run()
+
+    async def streamable(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """/mcp"""
+        scope["backstory.route"] = "/mcp"
+        if scope["method"] == "GET":
+            await self._streaming("http", self.manager.handle_request, scope, receive, send)
+            return
+        with self.traffic.work():
+            if self._is_orphan(scope):
+                await self._serve_orphan(scope, receive, send)
+            else:
+                await self.manager.handle_request(scope, receive, send)
+                self._note_end(scope)
+
+    async def sse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """/sse"""
+        scope["backstory.route"] = "/sse"
+        if scope["method"] != "GET":
+            await problem(405, "Open the stream with GET.", {"Allow": "GET"})(scope, receive, send)
+            return
+        await self._streaming("sse", self._serve_sse, scope, receive, send)
+
+    async def messages(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """/messages/"""
+        scope["backstory.route"] = "/messages/"
+        with self.traffic.work():
+            await self._sse.handle_post_message(scope, receive, send)
+
+    async def _serve_sse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        lowlevel = self.server._lowlevel_server
+        options = lowlevel.create_initialization_options()
+        async with self._sse.connect_sse(scope, receive, send) as (reading, writing):
+            # `lowlevel.run` would enter the lifespan once more for each connection.
+            state = self.manager._lifespan_state
+            await serve_dual_era_loop(lowlevel, reading, writing, lifespan_state=state, init_options=options)
+
+    async def _streaming(self, transport: str, app: Any, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves a stream that can be ended from here, and then ends its answer as HTTP wants it."""
+        principal = scope.get("backstory.principal")
+        if principal is not None and self.traffic.streams_of(principal) >= self.streams_per_token:
+            detail = f"This token holds {self.streams_per_token} streams open; close some first."
+            await problem(429, detail, {"Retry-After": "5"})(scope, receive, send)
+            return
+        started = ended = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started, ended
+            started = started or message["type"] == "http.response.start"
+            ended = ended or (message["type"] == "http.response.body" and not message.get("more_body", False))
+            await send(message)
+
+        scope["backstory.log"]["stream"] = True
+        with self.traffic.stream(transport, principal) as stream:
+            await app(scope, receive, watched)
+        if stream.scope.cancelled_caught and started and not ended:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _is_orphan(self, scope: Scope) -> bool:
+        """Whether a handshake-era client goes on with a session of a server that has been restarted since."""
+        headers = Headers(scope=scope)
+        session_id = headers.get("mcp-session-id")
+        version = headers.get(MCP_PROTOCOL_VERSION_HEADER)
+        known = session_id is None or session_id in self.manager._server_instances or session_id in self._ended
+        return not known and version in HANDSHAKE_PROTOCOL_VERSIONS and scope["method"] == "POST"
+
+    async def _serve_orphan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers without a session: everything a call needs travels in its arguments."""
+        version = Headers(scope=scope).get(MCP_PROTOCOL_VERSION_HEADER)
+        await self.manager._handle_stateless_request(version, scope, receive, send)
+
+    def _note_end(self, scope: Scope) -> None:
+        """Remembers sessions that a client ended, so that they stay ended."""
+        session_id = Headers(scope=scope).get("mcp-session-id")
+        if scope["method"] == "DELETE" and session_id and session_id not in self.manager._server_instances:
+            self._ended[session_id[:64]] = None
+            if len(self._ended) > MAX_ENDED:
+                self._ended.popitem(last=False)
+
+    async def _observe(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        """MCP middleware: counts, times and logs each request by method and by the tool's registered name."""
+        if ctx.request_id is None or ctx.method == LISTEN:
+            return await call_next(ctx)
+        name = self._name(ctx)
+        outcome, started = "failed", time.perf_counter()
+        try:
+            with self.traffic.work():
+                result = await call_next(ctx)
+            outcome = "error" if _is_error(result) else "ok"
+            return result
+        finally:
+            seconds = time.perf_counter() - started
+            self.metrics.calls.labels(ctx.method, name, outcome).inc()
+            self.metrics.call_seconds.labels(ctx.method, name).observe(seconds)
+            _note_call(ctx, name, outcome, seconds)
+
+    def _name(self, ctx: ServerRequestContext[Any, Any]) -> str:
+        given = (ctx.params or {}).get("name")
+        known = isinstance(given, str) and self.server._tool_manager.get_tool(given) is not None
+        return given if known and isinstance(given, str) and ctx.method == "tools/call" else ""
+
+
+def _is_error(result: HandlerResult) -> bool:
+    return bool(
+        result.is_error if isinstance(result, CallToolResult) else isinstance(result, dict) and result.get("isError")
+    )
+
+
+def _note_call(ctx: ServerRequestContext[Any, Any], name: str, outcome: str, seconds: float) -> None:
+    """Adds the call to its HTTP request's line; writes one of its own where that line is written already (SSE)."""
+    request = getattr(ctx, "request", None)
+    entry = request.scope.get("backstory.log") if request is not None else None
+    fields = {"call": ctx.method, "outcome": outcome} | ({"name": name} if name else {})
+    if entry is not None and not entry.get("done"):
+        entry.update(fields)
+        return
+    request_id = entry["request_id"] if entry is not None else None
+    requests_log.info("call", extra={"fields": {"request_id": request_id, **fields, "ms": round(seconds * 1000, 1)}})
