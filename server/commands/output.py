@@ -1,0 +1,57 @@
+"""How results and progress are shown: results on standard output, all else on standard error."""
+
+import json
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import click
+
+
+class Progress(Protocol):
+    """Moves a progress bar to `done` of `total`; both may be given late, and `text` may change."""
+
+    def __call__(self, done: float, total: float | None = None, text: str | None = None) -> None: ...
+
+
+def echo_json(value: Any) -> None:
+    """One JSON document on standard output; escaped where the encoding is not UTF-8, so that nothing is lost."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=not speaks_utf8()))
+
+
+def speaks_utf8() -> bool:
+    return (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
+
+
+def clean(text: str) -> str:
+    """Text for a terminal: recorded words cannot move its cursor, colour it or hide in it."""
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+
+
+def one_line(text: str, limit: int) -> str:
+    flat = " ".join(clean(text).split())
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def minute(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+
+
+@contextmanager
+def progress(text: str) -> Generator[Progress, None, None]:
+    """A progress bar on standard error; in a log or pipe, a line now and then instead."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
+        task = bars.add_task(text, total=None)
+
+        def move(done: float, total: float | None = None, text: str | None = None) -> None:
+            bars.update(task, completed=done, total=total, description=text)
+
+        yield move

@@ -1,0 +1,31 @@
+"""`backstory serve`: the MCP server. Over stdio nothing is imported here that the first answer does not need."""
+
+import click
+
+from server.commands.options import with_settings
+from server.settings import Settings
+
+
+@click.command()
+@click.option("--transport", type=click.Choice(["stdio", "http", "sse"]), default="stdio", show_default=True,
+    help="stdio for one local user; http serves Streamable HTTP, SSE and REST at once (sse is an alias).")  # fmt: skip
+@click.option("--host", metavar="HOST", help="http: the address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", metavar="PORT", help="http: the port to listen on.  [default: 8765]")
+@click.option("--tools", metavar="SET", help="Which tools are offered: recall, agent or full.  [default: agent]")
+@with_settings("host", "port", "tools")
+def serve(transport: str, settings: Settings) -> None:
+    """Run the MCP server.
+
+    \b
+    Examples:
+      backstory serve                                   # for a host that starts it
+      backstory serve --tools recall                    # reading only
+      backstory serve --transport http --port 8765      # for many users, with tokens
+    """
+    if transport == "stdio":
+        from server.stdio import serve as serve_stdio
+
+        serve_stdio(settings)
+    from server.http.serving import serve as serve_http
+
+    serve_http(settings)

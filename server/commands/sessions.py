@@ -1,0 +1,62 @@
+"""`backstory sessions`: the list of sessions, from a shell."""
+
+import click
+
+from memory.model import SessionFilter
+from server.commands.options import with_settings
+from server.commands.output import echo_json, minute, one_line
+from server.settings import Settings
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="How many sessions.")
+@click.option("--cursor", help="Go on where the last page ended.")
+@click.option("--project", "project_id", help="Only this project.")
+@click.option("--archived/--open", default=None, help="Only archived, or only open ones.")
+@click.option("--title", help="Part of the title.")
+@click.option("--json", "as_json", is_flag=True, help="The result for machines, as the tool returns it.")
+@with_settings()
+def sessions(
+    limit: int,
+    cursor: str | None,
+    project_id: str | None,
+    archived: bool | None,
+    title: str | None,
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """List sessions, newest first.
+
+    \b
+    Examples:
+      backstory sessions
+      backstory sessions --project flat-hunt --archived --json
+    """
+    from memory.sessions import list_page
+
+    from server import answers
+    from server.app import build_memory
+
+    where = SessionFilter(project_id=project_id, archived=archived, title=title)
+    with build_memory(settings) as memory:
+        page = list_page(memory.store, settings.owner, where, limit, cursor)
+    if as_json:
+        echo_json(answers.sessions(page).data.model_dump(mode="json"))
+        return
+    if not page.sessions:
+        click.echo("There are no such sessions.", err=True)
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("session", "last active (UTC)", "messages", "project", "title", box=None, pad_edge=False)
+    for one in page.sessions:
+        state = " (archived)" if one.archived_at else ""
+        cells = (one.session_id, minute(one.last_activity_at), str(one.message_count), one.project_id or "")
+        named = one_line(one.title or one.external_id or "", 60) + state
+        table.add_row(*(Text(one_line(cell, 60)) for cell in cells), Text(named))
+    console = Console(highlight=False)
+    console.print(table) if console.is_terminal else Console(highlight=False, width=200).print(table)
+    if page.next_cursor:
+        click.echo(f"There are more: --cursor {page.next_cursor}", err=True)
