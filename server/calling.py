@@ -1,0 +1,67 @@
+"""One call of a tool or read of a resource: who calls, on what memory, and what it changed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+from anyio.lowlevel import RunVar
+
+from memory.model import Owner
+from server.identity import Caller, Identify, Right
+
+if TYPE_CHECKING:
+    from server.app import Memory
+    from server.resources.updates import Updates
+
+P = ParamSpec("P")
+R = TypeVar("R")
+CALLS_AT_ONCE = 16
+_limiter: RunVar[CapacityLimiter] = RunVar("backstory-calls")
+
+
+@dataclass(slots=True)
+class Call:
+    """What a handler works with. `changed` collects the addresses of resources that it changed."""
+
+    memory: "Memory"
+    caller: Caller
+    changed: list[str] = field(default_factory=list)
+
+    @property
+    def owner(self) -> Owner:
+        return self.caller.owner
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where calls are opened: the memory, how a caller is known, and who hears of what a call changed."""
+
+    memory: "Memory"
+    identify: Identify
+    updates: "Updates"
+
+    def open(self, request: Any, user: str | None, right: Right) -> Call:
+        """Blocks until the memory is open. Errors: NotFound, Denied, StorageFailed, Unavailable."""
+        caller = self.known(request, user, right)
+        self.memory.wait_until_open()
+        return Call(self.memory, caller)
+
+    def known(self, request: Any, user: str | None, right: Right) -> Caller:
+        """Who calls, without waiting for the memory where that is not needed. Errors: NotFound, Denied."""
+        caller = self.identify(request, user)
+        caller.require(right)
+        return caller
+
+
+async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Runs a blocking call in a worker thread, of which there are few, so that the wire never waits for one."""
+    try:
+        limiter = _limiter.get()
+    except LookupError:
+        limiter = CapacityLimiter(CALLS_AT_ONCE)
+        _limiter.set(limiter)
+    return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), limiter=limiter)
+

@@ -1,0 +1,40 @@
+"""The addresses of the resources, made and taken apart in one place."""
+
+from urllib.parse import quote
+
+SESSIONS = "memory://sessions"
+SESSION = "memory://sessions/{session_id}"
+MESSAGES = SESSION + "/messages"
+SUMMARY = SESSION + "/summary"
+CONTEXT = SESSION + "/context"
+LATEST_ARCHIVED = "memory://archive/latest"
+USER_CONTEXT = "memory://user/context"
+PREAMBLE = "memory://user/preamble"
+ANY_CONTEXT = "memory://sessions/*/context"
+
+
+def of_session(template: str, session_id: str) -> str:
+    """One session's address."""
+    return template.replace("{session_id}", quote(session_id, safe=""))
+
+AFTER_UPSERT = (USER_CONTEXT, PREAMBLE, ANY_CONTEXT)
+
+
+def after_recording(session_id: str) -> tuple[str, ...]:
+    """What shows other content once messages were added to this session."""
+    return (SESSIONS, *(of_session(address, session_id) for address in (SESSION, MESSAGES, CONTEXT)))
+
+
+def after_summary(session_id: str) -> tuple[str, ...]:
+    """What shows other content once this session has a new summary."""
+    return (*(of_session(address, session_id) for address in (SESSION, SUMMARY, CONTEXT)), PREAMBLE)
+
+
+def after_session_change(session_id: str) -> tuple[str, ...]:
+    """What shows other content once this session was started or renamed."""
+    return (SESSIONS, of_session(SESSION, session_id))
+
+
+def after_archiving(session_id: str) -> tuple[str, ...]:
+    """What shows other content once this session is archived."""
+    return (*after_session_change(session_id), LATEST_ARCHIVED)

@@ -1,0 +1,19 @@
+"""What is known about the user, and the preamble for the start of a chat or a call."""
+
+from server import answers
+from server.calling import Call
+from server.resources import addresses
+from server.resources.table import Document, resource
+
+
+@resource(addresses.USER_CONTEXT, "What is known about the user", "Facts, preferences and current state the user stated")
+def user_context(call: Call) -> Document:
+    from memory import user_context
+
+    answer = answers.entries(user_context.get(call.memory.store, call.owner, clock=call.memory.clock))
+    return Document(answer.data, answer.text)
+
+
+@resource(addresses.PREAMBLE, "Preamble", "A short text to give a model before the first word of a chat or a call")
+def preamble(call: Call) -> Document:
+    raise NotImplementedError

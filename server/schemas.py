@@ -1,0 +1,400 @@
+"""The wire format: what comes in and goes out, field names exactly as outsiders see them. Times are ISO 8601 UTC."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any, Literal
+
+from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from memory.model import Category, Channel, Commitment, Fact, Mode, Role, Status, Strategy, SummaryDraft
+
+
+def _absent_dropped(cls: type[BaseModel], data: Any) -> Any:
+    """An optional value that is null, or blank where text is wanted, is the same as one that is not given."""
+    if not isinstance(data, Mapping):
+        return data
+    optional = {name: f for name, f in cls.model_fields.items() if not f.is_required()}
+    return {
+        name: value
+        for name, value in data.items()
+        if name not in optional
+        or not (value is None or (isinstance(value, str) and not value.strip() and not _takes_json(optional[name])))
+    }
+
+
+def _takes_json(field: Any) -> bool:
+    return field.annotation is Any
+
+
+class Arguments(ArgModelBase):
+    """The base of every tool's arguments."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_absent(cls, data: Any) -> Any:
+        return _absent_dropped(cls, data)
+
+
+class Incoming(BaseModel):
+    """The base of every object inside a tool's arguments."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_absent(cls, data: Any) -> Any:
+        return _absent_dropped(cls, data)
+
+
+def problem(why: str, allowed: str) -> PydanticCustomError:
+    """A value's problem and what is allowed, as the two halves of the sentence that the caller reads."""
+    return PydanticCustomError("backstory", "value {why}", {"why": why, "allowed": allowed})
+
+
+def _checked_id(text: str) -> str:
+    if len(text) > 256:
+        raise problem(f"has {len(text)} characters", "at most 256 are allowed")
+    if not text.isprintable():
+        raise problem("holds a control character", "give printable characters only")
+    return text.strip()
+
+
+def _not_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise problem(f"is {str(value).lower()}", "give a number")
+    return value
+
+
+def _instant(value: Any, day_ends: bool = False) -> datetime:
+    if isinstance(value, datetime):
+        moment = value
+    else:
+        if not isinstance(value, str) or not value.isascii():
+            raise problem("is no time", "give ISO 8601 such as 2024-05-31 or 2024-05-31T12:00:00Z")
+        text = value.strip()
+        try:
+            moment = datetime.fromisoformat(text)
+            if len(text) <= 10:
+                moment = datetime.combine(date.fromisoformat(text), time()) + timedelta(days=day_ends)
+        except (ValueError, OverflowError):
+            raise problem("is no time", "give ISO 8601 such as 2024-05-31 or 2024-05-31T12:00:00Z") from None
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        raise problem("is outside the years 1 to 9999", "give a time within them") from None
+
+
+def _since(value: Any) -> datetime | None:
+    return None if value is None else _instant(value)
+
+
+def _until(value: Any) -> datetime | None:
+    return None if value is None else _instant(value, day_ends=True)
+
+
+def iso(moment: datetime) -> str:
+    """ISO 8601 in UTC, ending in Z, with microseconds only where there are any."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+_TIME = WithJsonSchema({"type": "string", "description": "ISO 8601"}, mode="validation")
+_TIME_OUT = WithJsonSchema({"type": "string"}, mode="serialization")
+Since = Annotated[datetime, BeforeValidator(_since), _TIME]
+Until = Annotated[
+    datetime, BeforeValidator(_until), WithJsonSchema({"type": "string", "description": "Exclusive; a bare date counts whole"})
+]
+Time = Annotated[datetime, PlainSerializer(iso, return_type=str, when_used="always"), _TIME_OUT]
+Id = Annotated[str, AfterValidator(_checked_id)]
+Json = Any
+
+
+def count(least: int, most: int) -> Any:
+    """Pydantic metadata of a whole number in these bounds."""
+    return Field(ge=least, le=most)
+
+
+NotBool = BeforeValidator(_not_bool)
+
+
+class MessageIn(Incoming):
+    role: Role
+    content: str
+    id: Annotated[Id | None, Field(description="Your own id: repeating it records nothing twice")] = None
+    occurred_at: Annotated[Since | None, Field(description="ISO 8601; now if absent")] = None
+    speaker: str | None = None
+    tool_name: str | None = None
+    tool_call_id: str | None = None
+    tool_arguments: Json = None
+    intent: str | None = None
+    intent_confidence: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False), NotBool] = None
+    entities: Json = None
+    metadata: dict[str, Json] | None = None
+    status: Status = "final"
+
+
+class NoteIn(Incoming):
+    """A decision, open question or fact; plain text is enough."""
+
+    text: str
+    message_id: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, data: Any) -> Any:
+        return {"text": data} if isinstance(data, str) else data
+
+
+class CommitmentIn(Incoming):
+    """Something promised; plain text is enough."""
+
+    what: str
+    who: str | None = None
+    by_when: str | None = None
+    message_id: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, data: Any) -> Any:
+        return {"what": data} if isinstance(data, str) else data
+
+
+_NOTES = WithJsonSchema({"type": "array", "items": {"type": ["string", "object"]}}, mode="validation")
+_COMMITMENTS = WithJsonSchema(
+    {
+        "type": "array",
+        "items": {"type": ["string", "object"], "description": "Text, or {what, who, by_when, message_id}"},
+    },
+    mode="validation",
+)
+Notes = Annotated[list[NoteIn], _NOTES]
+
+
+class SummaryIn(Incoming):
+    text: str
+    decisions: Notes = []
+    commitments: Annotated[list[CommitmentIn], _COMMITMENTS] = []
+    open_questions: Notes = []
+    facts: Notes = []
+
+    def draft(self) -> SummaryDraft:
+        """The caller's own words, as they are stored."""
+        return SummaryDraft(
+            text=self.text,
+            decisions=_facts(self.decisions),
+            commitments=tuple(Commitment(c.what, c.who, c.by_when, c.message_id) for c in self.commitments),
+            open_questions=_facts(self.open_questions),
+            facts=_facts(self.facts),
+        )
+
+
+def _facts(notes: list[NoteIn]) -> tuple[Fact, ...]:
+    return tuple(Fact(note.text, note.message_id) for note in notes)
+
+
+class StrategyIn(Incoming):
+    mode: Mode | None = None
+    keep_turns: Annotated[int | None, count(0, 10_000), NotBool] = None
+    summarize_after: Annotated[int | None, count(1, 100_000), NotBool] = None
+    max_tokens: Annotated[int | None, count(1, 1_000_000), NotBool] = None
+    keep_tool_results: Annotated[int | None, count(0, 10_000), NotBool] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_mode(cls, data: Any) -> Any:
+        return {"mode": data} if isinstance(data, str) else data
+
+    def value(self) -> Strategy:
+        """The strategy, with None for what the next level decides."""
+        return Strategy(**self.model_dump())
+
+
+NESTED_INPUTS: Mapping[str, type[Incoming]] = {
+    "messages": MessageIn,
+    "summary": SummaryIn,
+    "strategy": StrategyIn,
+    "decisions": NoteIn,
+    "commitments": CommitmentIn,
+    "open_questions": NoteIn,
+    "facts": NoteIn,
+}
+
+
+class Outgoing(BaseModel):
+    """The base of every result."""
+
+
+class _Sparse(Outgoing):
+    """Leaves out what is empty, except the fields that are always there."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        always = self._always()
+        return {k: v for k, v in dump(self).items() if k in always or v is not None}
+
+    @classmethod
+    def _always(cls) -> frozenset[str]:
+        return frozenset(cls.model_fields)
+
+
+class RecordedOut(Outgoing):
+    message_id: str
+    seq: int
+
+
+class Recorded(Outgoing):
+    session_id: str
+    recorded: list[RecordedOut]
+    duplicates: list[str]
+
+
+class HitOut(Outgoing):
+    message_id: str
+    session_id: str
+    session_title: str | None
+    seq: int
+    role: Role
+    speaker: str | None
+    occurred_at: Time
+    content: str
+    score: float
+
+
+class SearchAnswer(Outgoing):
+    hits: list[HitOut]
+    interpreted: dict[str, Json]
+
+
+class MessageOut(_Sparse):
+    """A message as recorded; of the optional fields only those that were given."""
+
+    message_id: str
+    seq: int
+    role: Role
+    speaker: str | None
+    occurred_at: Time
+    content: str
+    session_id: str | None = None
+    status: Status | None = None
+    tool_name: str | None = None
+    tool_call_id: str | None = None
+    tool_arguments: Json = None
+    intent: str | None = None
+    intent_confidence: float | None = None
+    entities: Json = None
+    metadata: dict[str, Json] | None = None
+    channel: Channel | None = None
+    agent: str | None = None
+    recorded_at: Time | None = None
+
+    @classmethod
+    def _always(cls) -> frozenset[str]:
+        return frozenset({"message_id", "seq", "role", "speaker", "occurred_at", "content"})
+
+
+class StretchOut(Outgoing):
+    session_id: str
+    session_title: str | None
+    from_seq: int
+    to_seq: int
+    messages: list[MessageOut]
+
+
+class TopicAnswer(Outgoing):
+    stretches: list[StretchOut]
+    tokens: int
+
+
+class EntryOut(_Sparse):
+    key: str
+    value: Json
+    category: Category
+    version: int
+    updated_at: Time
+    expires_at: Time | None
+    project_id: str | None = None
+    source_message_id: str | None = None
+    source: Literal["stated", "inferred"] | None = None
+    confidence: float | None = None
+    removed: Literal[True] | None = None
+
+    @classmethod
+    def _always(cls) -> frozenset[str]:
+        return frozenset({"key", "value", "category", "version", "updated_at", "expires_at"})
+
+
+class Entries(Outgoing):
+    entries: list[EntryOut]
+
+
+class SummaryAnswer(Outgoing):
+    session_id: str
+    version: int
+    text: str
+    decisions: list[Json]
+    commitments: list[Json]
+    open_questions: list[Json]
+    facts: list[Json]
+    covers_to_seq: int
+    producer: str
+
+
+class StrategyOut(Outgoing):
+    mode: Mode
+    decided_by: str
+
+
+# Described by the tools that return nothing else; said again, they would make the tool list long.
+_OBJECTS = WithJsonSchema({"type": "array", "items": {"type": "object"}}, mode="serialization")
+
+
+class SessionContextAnswer(Outgoing):
+    instructions: str
+    messages: Annotated[list[MessageOut], _OBJECTS]
+    recalled: Annotated[list[HitOut], _OBJECTS]
+    user_context: Annotated[list[EntryOut], _OBJECTS]
+    summary: Annotated[SummaryAnswer | None, WithJsonSchema({"type": ["object", "null"]}, mode="serialization")]
+    tokens: int
+    strategy: StrategyOut
+
+
+class SessionOut(Outgoing):
+    session_id: str
+    title: str | None
+    project_id: str | None
+    channel: Channel | None
+    agent: str | None
+    external_id: str | None
+    started_at: Time
+    last_activity_at: Time
+    archived_at: Time | None
+    message_count: int
+
+
+class SessionAnswer(SessionOut):
+    """One session. The list of tools shows but its id; `list_sessions` says what else there is."""
+
+    model_config = ConfigDict(
+        json_schema_extra=lambda schema: schema.update(
+            properties={"session_id": schema["properties"]["session_id"]}, required=["session_id"]
+        )
+    )
+
+
+class Sessions(Outgoing):
+    sessions: list[SessionOut]
+    next_cursor: str | None

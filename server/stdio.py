@@ -1,0 +1,170 @@
+"""Serving over stdio: the wire is taken aside before anything else can write to it, and its end is the process's end.
+
+File descriptors 0 and 1 point at the null device and at stderr from the first moment on, for this process and all that
+it starts. The protocol alone has the real ones.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from server.settings import Settings
+
+if TYPE_CHECKING:
+    from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+
+log = logging.getLogger("backstory.stdio")
+ANSWER_SECONDS = 0.8
+EXIT_SECONDS = 1.5
+
+
+def serve(settings: Settings) -> NoReturn:
+    """Serves the memory that `settings` describe until stdin closes, or the process is told to end. Does not return."""
+    stdin, stdout = take_wire()
+    configure_logging(settings.log_level)
+    ending = Ending()
+    code = 1
+    try:
+        code = _run(settings, ending, stdin, stdout)
+    except KeyboardInterrupt:
+        code = 130
+    except BaseException as error:
+        if _is_broken_pipe(error):
+            log.warning("Nobody reads the answers any more")
+        else:
+            log.exception("The server failed")
+    finally:
+        ending.exit(code)
+
+
+def take_wire() -> tuple[int, int]:
+    """Moves stdin and stdout to descriptors of their own, which no child inherits, and diverts 0 and 1 for good."""
+    wire_in, wire_out = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    try:
+        os.dup2(2, 1)
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.close(null)
+    return wire_in, wire_out
+
+
+def configure_logging(level: str) -> None:
+    """Plain lines on stderr: ours from `level` on, other libraries' warnings."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("backstory").setLevel(level)
+
+
+class Ending:
+    """The end of the process: on time, whatever still runs, and with everything that it started."""
+
+    def __init__(self) -> None:
+        self._begun = threading.Lock()
+        self._answering = 0
+        self._quiet_since = time.monotonic()
+        self._count = threading.Lock()
+        self.close: Callable[[], None] = lambda: None
+
+    def begin(self) -> None:
+        """From now on the process has EXIT_SECONDS left."""
+        if self._begun.acquire(blocking=False):
+            threading.Thread(target=self._at_the_latest, name="backstory-ending", daemon=True).start()
+
+    def exit(self, code: int) -> NoReturn:
+        """Closes the memory and ends the process, threads that still run included."""
+        self.begin()
+        try:
+            self.close()
+        except Exception:
+            log.exception("The memory did not close")
+        _leave(code)
+
+    async def middleware(self, ctx: "ServerRequestContext[Any, Any]", call_next: "CallNext") -> "HandlerResult":
+        """Counts the requests that are being answered, so that a closed stdin does not cut off an answer."""
+        if ctx.request_id is None or ctx.method == "subscriptions/listen":
+            return await call_next(ctx)
+        self._counted(1)
+        try:
+            return await call_next(ctx)
+        finally:
+            self._counted(-1)
+
+    def wait_for_answers(self) -> None:
+        """Blocks until nothing has been waiting for its answer for a moment, ANSWER_SECONDS at most."""
+        latest = time.monotonic() + ANSWER_SECONDS
+        while time.monotonic() < latest:
+            with self._count:
+                if not self._answering and time.monotonic() - self._quiet_since > 0.05:
+                    return
+            time.sleep(0.01)
+
+    def _counted(self, step: int) -> None:
+        with self._count:
+            self._answering += step
+            self._quiet_since = time.monotonic()
+
+    def _at_the_latest(self) -> None:
+        time.sleep(EXIT_SECONDS)
+        log.warning("Not everything stopped in time; the process ends now")
+        _leave(0)
+
+
+def _leave(code: int) -> NoReturn:
+    if multiprocessing := sys.modules.get("multiprocessing"):
+        for child in multiprocessing.active_children():
+            child.kill()
+    logging.shutdown()
+    os._exit(code)
+
+
+def _is_broken_pipe(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_broken_pipe, error.exceptions))
+    return isinstance(error, BrokenPipeError)
+
+
+class _WireIn(TextIOWrapper):
+    """The protocol's input. Its end begins the process's end, once what was asked has been answered."""
+
+    ending: Ending
+
+    def readline(self, size: int = -1, /) -> str:
+        line = super().readline(size)
+        if not line:
+            self.ending.begin()
+            self.ending.wait_for_answers()
+        return line
+
+
+def _run(settings: Settings, ending: Ending, wire_in: int, wire_out: int) -> int:
+    import anyio
+    from mcp.server.stdio import stdio_server
+
+    from server.app import build_memory, build_server
+
+    memory = build_memory(settings)
+    ending.close = memory.close
+    server = build_server(memory, tools=settings.tools)
+    server.middleware.append(ending.middleware)
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=ending.exit, args=(0,)).start())
+    stdin = _WireIn(os.fdopen(wire_in, "rb", closefd=False), encoding="utf-8", errors="replace")
+    stdin.ending = ending
+    raw = os.fdopen(wire_out, "wb", closefd=False)
+    stdout = TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", newline="\n")
+
+    async def run() -> None:
+        async with stdio_server(anyio.wrap_file(stdin), anyio.wrap_file(stdout)) as (read_stream, write_stream):
+            protocol = server._lowlevel_server  # the SDK's own run_stdio_async takes no streams
+            await protocol.run(read_stream, write_stream, protocol.create_initialization_options())
+
+    anyio.run(run)
+    return 0

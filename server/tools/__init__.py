@@ -1,0 +1,36 @@
+"""The tools, one file each, and the sets in which they are offered."""
+
+from collections.abc import Mapping
+
+from server.calling import Desk
+from server.settings import ToolSet
+from server.tools.archive_session import archive_session
+from server.tools.get_context_around_topic import get_context_around_topic
+from server.tools.get_session_context import get_session_context
+from server.tools.get_user_context import get_user_context
+from server.tools.list_sessions import list_sessions
+from server.tools.record_messages import record_messages
+from server.tools.search_conversation_history import search_conversation_history
+from server.tools.start_session import start_session
+from server.tools.summarize_session import summarize_session
+from server.tools.toolbox import MemoryTool, Spec
+from server.tools.upsert_user_context import upsert_user_context
+
+RECALL = (search_conversation_history, get_context_around_topic, get_user_context, get_session_context)
+AGENT = (
+    *RECALL,
+    record_messages,
+    upsert_user_context,
+    summarize_session,
+    list_sessions,
+    start_session,
+    archive_session,
+)
+FULL = AGENT
+
+TOOL_SETS: Mapping[ToolSet, tuple[Spec, ...]] = {"recall": RECALL, "agent": AGENT, "full": FULL}
+
+
+def bound(tool_set: ToolSet, desk: Desk) -> list[MemoryTool]:
+    """The tools of a set, ready to be served."""
+    return [MemoryTool.bound(spec, desk) for spec in TOOL_SETS[tool_set]]

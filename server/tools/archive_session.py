@@ -1,0 +1,19 @@
+"""The tool that closes a session."""
+
+from server import answers
+from server.answers import Answer
+from server.calling import Call
+from server.resources import addresses
+from server.schemas import SessionAnswer
+from server.tools import parameters as p
+from server.tools.toolbox import writes
+
+
+@writes("Archive a session", idempotent=True)
+def archive_session(call: Call, session_id: p.Session = None) -> Answer[SessionAnswer]:
+    """Close a conversation ("new chat"). It stays searchable; the next message without a `session_id` opens a new one."""
+    from memory.sessions import archive
+
+    session = archive(call.memory.store, call.owner, session_id, call.memory.clock)
+    call.changed += addresses.after_archiving(session.session_id)
+    return answers.session(session, "Archived")

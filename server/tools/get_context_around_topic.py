@@ -1,0 +1,39 @@
+"""The tool that finds stretches of conversation."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from memory.model import MessageFilter
+from server import answers
+from server.answers import Answer
+from server.calling import Call
+from server.schemas import NotBool, TopicAnswer, count
+from server.tools import parameters as p
+from server.tools.toolbox import reads
+
+Window = Annotated[int, count(0, 50), NotBool, Field(description="Messages each side")]
+
+
+@reads("Get context around a topic")
+def get_context_around_topic(
+    call: Call,
+    topic: str,
+    max_tokens: p.MaxTokens = 1500,
+    window: Window = 3,
+    days_back: p.DaysBack = None,
+    since: p.After = None,
+    until: p.Before = None,
+    project_id: p.InProject = None,
+    scope: p.Scope = "all",
+    session_id: p.InSession = None,
+    role: p.OneRole = None,
+    channel: p.OneChannel = None,
+) -> Answer[TopicAnswer]:
+    """Get the stretches of past conversation around a topic, in order and within a token budget. Call it when single
+    hits are not enough: to take up a subject again, or to see how something was decided."""
+    from memory.recall import TopicRequest
+
+    where = MessageFilter(scope, project_id, session_id, role, channel, since, until)
+    wanted = TopicRequest(topic, where, days_back, max_tokens, window)
+    return answers.topic(call.memory.recall.topic(call.owner, wanted))

@@ -1,0 +1,40 @@
+"""The tool that hands a model its starting point."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from server import answers
+from server.answers import Answer
+from server.calling import Call
+from server.schemas import SessionContextAnswer, StrategyIn
+from server.tools import parameters as p
+from server.tools.toolbox import reads
+
+Query = Annotated[str | None, Field(description="What the user wants now: adds recalled messages")]
+
+
+@reads("Get session context")
+def get_session_context(
+    call: Call,
+    session_id: p.Session = None,
+    project_id: p.Project = None,
+    query: Query = None,
+    max_tokens: p.MaxTokens = 4000,
+    strategy: StrategyIn | None = None,
+    purpose: Literal["chat", "voice"] = "chat",
+) -> Answer[SessionContextAnswer]:
+    """Get what you should know now, ready to use: user context, summary, the last turns and recalled messages, within a
+    token budget. Call it first in a new conversation, or after losing your context."""
+    from memory.session_context import ContextRequest
+
+    wanted = ContextRequest(
+        session_id=session_id,
+        project_id=project_id,
+        query=query,
+        max_tokens=max_tokens,
+        strategy=strategy and strategy.value(),
+        purpose=purpose,
+        agent=call.caller.agent,
+    )
+    return answers.session_context(call.memory.session_contexts.get(call.owner, wanted))

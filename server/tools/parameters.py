@@ -1,0 +1,24 @@
+"""The parameters that several tools share, described once."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from memory.model import Channel, Role, ScopeFilter
+from server.schemas import Id, NotBool, Since, Until, count
+
+InSession = Annotated[Id | None, Field(description="Only this session")]
+Session = Annotated[Id | None, Field(description="Default: the open session")]
+Project = Annotated[Id | None, Field(description="Absent: global memory")]
+InProject = Annotated[Id | None, Field(description="Only this project")]
+ExternalId = Annotated[Id | None, Field(description="Your call's or thread's id")]
+Scope = Annotated[ScopeFilter, Field(description="global: outside projects; project: inside any")]
+DaysBack = Annotated[float | None, Field(gt=0, le=100_000, allow_inf_nan=False), NotBool]
+After = Annotated[Since | None, Field(description="ISO 8601")]
+Before = Annotated[Until | None, Field(description="Exclusive; a bare date counts whole")]
+OneRole = Role | None
+OneChannel = Channel | None
+Agent = Annotated[Id | None, Field(description="Your own name")]
+Limit = Annotated[int, count(1, 100), NotBool]
+MaxTokens = Annotated[int, count(50, 200_000), NotBool]
+Keys = Annotated[list[Id] | None, Field(max_length=1000)]

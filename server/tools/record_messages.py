@@ -1,0 +1,43 @@
+"""The tool that writes the record."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from memory.model import NewMessage
+from server import answers
+from server.answers import Answer
+from server.calling import Call
+from server.resources import addresses
+from server.schemas import MessageIn, Recorded
+from server.tools import parameters as p
+from server.tools.toolbox import writes
+
+Messages = Annotated[list[MessageIn], Field(min_length=1, max_length=10_000)]
+
+
+@writes("Record messages", idempotent=False)
+def record_messages(
+    call: Call,
+    messages: Messages,
+    session_id: p.Session = None,
+    project_id: p.Project = None,
+    channel: p.OneChannel = None,
+    agent: p.Agent = None,
+    external_id: p.ExternalId = None,
+) -> Answer[Recorded]:
+    """Record what was said, word for word, so that later conversations can recall it. Call it after each turn with the
+    user's message, your answer, and tool calls with arguments and results. Give each message an `id` to make repeating safe."""
+    from memory.recording import Target, record
+
+    target = Target(
+        session_id=session_id, external_id=external_id, project_id=project_id, channel=channel, agent=agent
+    )
+    done = record(call.memory.store, call.owner, [_new(m) for m in messages], target, call.memory.clock)
+    call.changed += addresses.after_recording(done.session.session_id)
+    return answers.recorded(done)
+
+
+def _new(message: MessageIn) -> NewMessage:
+    given = {name: getattr(message, name) for name in MessageIn.model_fields if name != "id"}
+    return NewMessage(client_id=message.id, **given)

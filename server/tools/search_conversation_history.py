@@ -1,0 +1,40 @@
+"""The tool that finds single messages."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from memory.model import MessageFilter
+from server import answers
+from server.answers import Answer
+from server.calling import Call
+from server.schemas import SearchAnswer
+from server.tools import parameters as p
+from server.tools.toolbox import reads
+
+Query = Annotated[str, Field(description="A question or words; dates in words count too")]
+Queries = Annotated[list[str], Field(max_length=10, description="Your own rewordings of it")]
+
+
+@reads("Search conversation history")
+def search_conversation_history(
+    call: Call,
+    query: Query,
+    queries: Queries = [],  # noqa: B006 never mutated
+    days_back: p.DaysBack = None,
+    since: p.After = None,
+    until: p.Before = None,
+    project_id: p.InProject = None,
+    scope: p.Scope = "all",
+    session_id: p.InSession = None,
+    role: p.OneRole = None,
+    channel: p.OneChannel = None,
+    limit: p.Limit = 10,
+) -> Answer[SearchAnswer]:
+    """Find what was said in earlier conversations. Call it before answering anything that may rest on the past: what the
+    user told you, what you recommended, what was decided or promised. Hits are quotations with who said it and when."""
+    from memory.recall import SearchRequest
+
+    where = MessageFilter(scope, project_id, session_id, role, channel, since, until)
+    wanted = SearchRequest(query, tuple(queries), where, days_back, limit, call.memory.settings.time_zone)
+    return answers.found(call.memory.recall.search(call.owner, wanted))

@@ -1,0 +1,29 @@
+"""The tool that opens a session."""
+
+from server import answers
+from server.answers import Answer
+from server.calling import Call
+from server.resources import addresses
+from server.schemas import SessionAnswer
+from server.tools import parameters as p
+from server.tools.toolbox import writes
+
+
+@writes("Start a session", idempotent=False)
+def start_session(
+    call: Call,
+    title: str | None = None,
+    project_id: p.Project = None,
+    channel: p.OneChannel = None,
+    external_id: p.ExternalId = None,
+    agent: p.Agent = None,
+) -> Answer[SessionAnswer]:
+    """Open a new conversation, which messages without a `session_id` then go to. An `external_id` that exists gives its
+    session again."""
+    from memory.recording import Target
+    from memory.sessions import start
+
+    target = Target(external_id=external_id, project_id=project_id, channel=channel, agent=agent, title=title)
+    session = start(call.memory.store, call.owner, target, call.memory.clock)
+    call.changed += addresses.after_session_change(session.session_id)
+    return answers.session(session, "Open")

@@ -1,0 +1,130 @@
+"""How a plain function becomes a tool: its arguments checked, its caller known, its answer rendered."""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args, get_type_hints
+
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import UnexpectedToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
+from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import Field, PrivateAttr, ValidationError, create_model
+
+from memory.errors import BackstoryError
+from server.answers import Answer
+from server.calling import Call, Desk, in_thread
+from server.errors import argument_error, tool_error
+from server.identity import Right
+from server.json_schema import input_schema, output_schema
+from server.schemas import Arguments, Id, Outgoing
+
+Handler = Callable[..., Answer[Outgoing]]
+User = Annotated[Id | None, Field(description="Only if you act for several users")]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A tool as described to a model, before it is bound to a memory."""
+
+    handler: Handler
+    title: str
+    right: Right
+    annotations: ToolAnnotations
+
+    @property
+    def name(self) -> str:
+        return self.handler.__name__
+
+
+def reads(title: str) -> Callable[[Handler], Spec]:
+    """Describes a tool that changes nothing."""
+    hints = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
+    return lambda handler: Spec(handler, title, "read", hints)
+
+
+def writes(title: str, *, idempotent: bool, destructive: bool = False, right: Right = "write") -> Callable[[Handler], Spec]:
+    """Describes a tool that changes the record."""
+    hints = ToolAnnotations(
+        read_only_hint=False, destructive_hint=destructive, idempotent_hint=idempotent, open_world_hint=False
+    )
+    return lambda handler: Spec(handler, title, right, hints)
+
+
+class MemoryTool(Tool):
+    """A tool whose handler is a synchronous function of a `Call`; every failure is one sentence."""
+
+    _spec: Spec = PrivateAttr()
+    _desk: Desk = PrivateAttr()
+
+    @classmethod
+    def bound(cls, spec: Spec, desk: Desk) -> "MemoryTool":
+        arguments, answer = _models(spec.handler)
+        tool = cls(
+            fn=spec.handler,
+            name=spec.name,
+            title=spec.title,
+            description=inspect.cleandoc(spec.handler.__doc__ or "").replace("\n", " "),
+            parameters=input_schema(arguments),
+            fn_metadata=FuncMetadata(arg_model=arguments, output_schema=output_schema(answer)),
+            is_async=False,
+            annotations=spec.annotations,
+        )
+        tool._spec, tool._desk = spec, desk
+        return tool
+
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+        """Errors: ToolError with one sentence; UnexpectedToolError for what nobody foresaw (logged by the SDK)."""
+        values = self._checked(arguments)
+        try:
+            call, answer = await in_thread(self._answer, context.request_context, values)
+        except BackstoryError as error:
+            raise tool_error(error) from error
+        except Exception as error:
+            raise UnexpectedToolError(f"{self.name} failed inside the server; its log says why.") from error
+        await self._desk.updates.announce(call.owner, call.changed)
+        if not convert_result:
+            return answer.data
+        return CallToolResult(
+            content=[TextContent(type="text", text=answer.text)], structured_content=answer.data.model_dump(mode="json")
+        )
+
+    def _checked(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        model = self.fn_metadata.arg_model
+        try:
+            return model.model_validate(_unpacked(model, arguments)).model_dump_one_level()
+        except ValidationError as error:
+            raise argument_error(self.name, error, model.model_fields) from None
+
+    def _answer(self, request: Any, values: dict[str, Any]) -> tuple[Call, Answer[Outgoing]]:
+        call = self._desk.open(request, values.pop("user"), self._spec.right)
+        return call, self._spec.handler(call, **values)
+
+
+def _models(handler: Handler) -> tuple[type[Arguments], type[Outgoing]]:
+    hints = get_type_hints(handler, include_extras=True)
+    fields: dict[str, Any] = {
+        name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
+        for name, parameter in inspect.signature(handler).parameters.items()
+        if name != "call"
+    }
+    fields["user"] = (User, None)
+    return create_model(handler.__name__, __base__=Arguments, **fields), get_args(hints["return"])[0]
+
+
+def _unpacked(model: type[Arguments], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Some hosts send objects and lists as JSON text; where no text is wanted, it is read as JSON."""
+    values = dict(arguments)
+    for name, value in arguments.items():
+        field = model.model_fields.get(name)
+        if field is not None and isinstance(value, str) and value[:1] in ("{", "[") and not _takes_text(field.annotation):
+            with suppress(ValueError, RecursionError):
+                values[name] = json.loads(value)
+    return values
+
+
+def _takes_text(annotation: Any) -> bool:
+    return annotation is str or str in get_args(annotation)

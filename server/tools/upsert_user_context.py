@@ -1,0 +1,49 @@
+"""The tool that writes the user context."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field
+
+from memory.model import Category
+from server import answers
+from server.answers import Answer
+from server.calling import Call
+from server.resources import addresses
+from server.schemas import Entries, Id, Json, NotBool
+from server.tools import parameters as p
+from server.tools.toolbox import writes
+
+Values = Annotated[dict[str, Json], Field(description="JSON by key; null removes")]
+Days = Annotated[float | None, Field(gt=0, le=100_000, allow_inf_nan=False), NotBool]
+Versions = Annotated[dict[str, int] | None, Field(description="Refuse if a key has moved on from this version")]
+
+
+@writes("Remember about the user", idempotent=True, destructive=True)
+def upsert_user_context(
+    call: Call,
+    values: Values,
+    category: Category | None = None,
+    expires_in_days: Days = None,
+    source_message_id: Id | None = None,
+    expected_versions: Versions = None,
+    project_id: p.Project = None,
+) -> Answer[Entries]:
+    """Keep facts, preferences and current state that the user stated, by key (`diet`, `currentPropertyId`), so that every
+    later conversation knows them. Store nothing that was not said. Older values stay in the history."""
+    from memory import user_context
+
+    now = call.memory.clock()
+    entries = user_context.upsert(
+        call.memory.store,
+        call.owner,
+        values,
+        category=category,
+        expires_at=None if expires_in_days is None else now + timedelta(days=expires_in_days),
+        source_message_id=source_message_id,
+        expected_versions=expected_versions,
+        project_id=project_id,
+        clock=call.memory.clock,
+    )
+    call.changed += addresses.AFTER_UPSERT
+    return answers.entries(entries)
