@@ -1,8 +1,10 @@
 """The values memory is made of. All frozen; times are timezone-aware UTC datetimes."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, Literal
 
 Role = Literal["user", "assistant", "system", "tool"]
@@ -101,6 +103,14 @@ class Message:
     metadata: Mapping[str, Json] | None = None
     status: Status = "final"
     digest: str = ""
+
+
+def digest_of(message: Message) -> str:
+    """Hex SHA-256 over all that was recorded, its place included; independent of the database it is kept in."""
+    recorded = {f.name: getattr(message, f.name) for f in fields(message) if f.name != "digest"}
+    for name in ("occurred_at", "recorded_at"):
+        recorded[name] = recorded[name].astimezone(UTC).isoformat()
+    return sha256(json.dumps(recorded, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,68 @@
+"""Brings a database to the version that this program knows."""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from memory.errors import StorageFailed
+from storage.sql.engine import Database
+
+SCRIPTS = Path(__file__).with_name("migrations")
+
+# Any constant: what the processes that migrate one PostgreSQL database agree on.
+MIGRATION_LOCK = 0x4261636B
+
+
+def known_versions() -> list[str]:
+    """The versions that this program can bring a database to, oldest first."""
+    return sorted(path.name.split("_")[0] for path in (SCRIPTS / "versions").glob("[0-9]*.py"))
+
+
+def stored_version(db: Connection) -> str | None:
+    """The database's version; None for an empty database."""
+    if not inspect(db).has_table("alembic_version"):
+        return None
+    return db.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def check_version(db: Connection, where: str) -> bool:
+    """Whether the database is up to date. Errors: StorageFailed when it comes from a newer program."""
+    version, known = stored_version(db), known_versions()
+    if version is not None and version not in known:
+        raise StorageFailed(
+            f"The database {where} is of version {version}, newer than this Backstory knows ({known[-1]}); "
+            "install a newer Backstory, nothing was changed."
+        )
+    return version == known[-1]
+
+
+def migrate(database: Database) -> bool:
+    """Applies what is missing, once, whoever else starts at the same moment; returns whether anything was."""
+    with database.reading() as db:
+        if check_version(db, database.where()):
+            return False
+    with database.writing() as db:
+        if not database.is_sqlite:
+            db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        if check_version(db, database.where()):
+            return False
+        upgrade(db)
+    return True
+
+
+def require_current(database: Database) -> None:
+    """Errors: StorageFailed when the database waits for `backstory migrate`."""
+    with database.reading() as db:
+        if not check_version(db, database.where()):
+            raise StorageFailed(f"The database {database.where()} is not up to date; run `backstory migrate`.")
+
+
+def upgrade(db: Connection) -> None:
+    # Late: it costs a third of a second, and is needed once in a database's life.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.attributes["connection"] = db
+    command.upgrade(config, "head")

@@ -1,0 +1,106 @@
+"""Rows to memory's values and back."""
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from sqlalchemy import Row, Table
+
+from memory.model import (
+    Change,
+    Commitment,
+    Fact,
+    Message,
+    Owner,
+    Position,
+    Session,
+    Strategy,
+    Summary,
+    SummaryDraft,
+    UserContextEntry,
+)
+from storage.sql.tables import GLOBAL
+
+MESSAGE_FIELDS = [f.name for f in fields(Message)]
+SESSION_FIELDS = [f.name for f in fields(Session)]
+ENTRY_FIELDS = [f.name for f in fields(UserContextEntry) if f.name != "project_id"]
+
+
+def columns_of(table: Table, names: list[str]) -> list[Any]:
+    return [table.c[name] for name in names]
+
+
+def owner_values(owner: Owner) -> dict[str, str]:
+    return {"tenant_id": owner.tenant_id, "user_id": owner.user_id}
+
+
+def to_message(row: Row[Any]) -> Message:
+    """From a row of exactly MESSAGE_FIELDS."""
+    return Message(**dict(zip(MESSAGE_FIELDS, row, strict=True)))
+
+
+def message_values(message: Message) -> dict[str, Any]:
+    return {name: getattr(message, name) for name in MESSAGE_FIELDS}
+
+
+def to_session(row: Row[Any]) -> Session:
+    """From a row of exactly SESSION_FIELDS."""
+    return Session(**dict(zip(SESSION_FIELDS, row, strict=True)))
+
+
+def session_values(session: Session) -> dict[str, Any]:
+    return {name: getattr(session, name) for name in SESSION_FIELDS}
+
+
+def to_change(row: Any) -> Change:
+    return Change(
+        position=Position(row.xid, row.change_id),
+        kind=row.kind,
+        owner=Owner(row.tenant_id, row.user_id),
+        session_id=row.session_id,
+        message_id=row.message_id,
+        changed_at=row.changed_at,
+    )
+
+
+def draft_values(draft: SummaryDraft) -> dict[str, Any]:
+    return asdict(draft)
+
+
+def to_draft(values: dict[str, Any]) -> SummaryDraft:
+    facts = {name: tuple(Fact(**f) for f in values[name]) for name in ("decisions", "open_questions", "facts")}
+    return SummaryDraft(
+        text=values["text"],
+        commitments=tuple(Commitment(**c) for c in values["commitments"]),
+        entities=tuple(values["entities"]),
+        **facts,
+    )
+
+
+def to_summary(row: Any) -> Summary:
+    return Summary(
+        session_id=row.session_id,
+        version=row.version,
+        draft=to_draft(row.draft),
+        covers_to_seq=row.covers_to_seq,
+        producer=row.producer,
+        created_at=row.created_at,
+        note=row.note,
+    )
+
+
+def to_entry(row: Any) -> UserContextEntry:
+    values = {name: getattr(row, name) for name in ENTRY_FIELDS}
+    return UserContextEntry(project_id=None if row.project_key == GLOBAL else row.project_key, **values)
+
+
+def entry_values(entry: UserContextEntry) -> dict[str, Any]:
+    values = {name: getattr(entry, name) for name in ENTRY_FIELDS}
+    return {**values, "project_key": project_key(entry.project_id)}
+
+
+def project_key(project_id: str | None) -> str:
+    return GLOBAL if project_id is None else project_id
+
+
+def to_strategy(values: dict[str, Any]) -> Strategy:
+    return Strategy(**values)

@@ -1,0 +1,188 @@
+"""The tables. Every row that belongs to someone carries `tenant_id` and `user_id`."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    UniqueConstraint,
+)
+
+from storage.sql.types import Micros, SafeJson, SafeText
+
+metadata = MetaData()
+
+# The global scope's name in keys, where NULL would defeat uniqueness; a project's id is never empty.
+GLOBAL = ""
+
+
+def owner_columns() -> tuple[Column[str], Column[str]]:
+    return Column("tenant_id", SafeText, nullable=False), Column("user_id", SafeText, nullable=False)
+
+
+owners = Table(
+    "owners",
+    metadata,
+    *owner_columns(),
+    Column("revision", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "user_id"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    *owner_columns(),
+    Column("session_id", SafeText, nullable=False),
+    Column("project_id", SafeText),
+    Column("title", SafeText),
+    Column("channel", SafeText),
+    Column("agent", SafeText),
+    Column("external_id", SafeText),
+    Column("started_at", Micros, nullable=False),
+    Column("last_activity_at", Micros, nullable=False),
+    Column("archived_at", Micros),
+    Column("message_count", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("message_digest", SafeText, nullable=False),
+    Column("metadata", SafeJson),
+    PrimaryKeyConstraint("tenant_id", "user_id", "session_id"),
+    UniqueConstraint("tenant_id", "user_id", "external_id"),
+    Index("sessions_by_activity", "tenant_id", "user_id", "last_activity_at"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    *owner_columns(),
+    Column("message_id", SafeText, nullable=False),
+    Column("session_id", SafeText, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("client_id", SafeText),
+    Column("project_id", SafeText),
+    Column("role", SafeText, nullable=False),
+    Column("content", SafeText, nullable=False),
+    Column("occurred_at", Micros, nullable=False),
+    Column("recorded_at", Micros, nullable=False),
+    Column("channel", SafeText),
+    Column("agent", SafeText),
+    Column("speaker", SafeText),
+    Column("tool_name", SafeText),
+    Column("tool_call_id", SafeText),
+    Column("tool_arguments", SafeJson),
+    Column("intent", SafeText),
+    Column("intent_confidence", Float),
+    Column("entities", SafeJson),
+    Column("metadata", SafeJson),
+    Column("status", SafeText, nullable=False),
+    Column("digest", SafeText, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "user_id", "message_id"),
+    UniqueConstraint("tenant_id", "user_id", "session_id", "seq"),
+    UniqueConstraint("tenant_id", "user_id", "session_id", "client_id"),
+    ForeignKeyConstraint(
+        ["tenant_id", "user_id", "session_id"], ["sessions.tenant_id", "sessions.user_id", "sessions.session_id"]
+    ),
+    Index("messages_by_client_id", "tenant_id", "user_id", "client_id"),
+    Index("messages_by_speaker", "tenant_id", "user_id", "speaker"),
+)
+
+message_revisions = Table(
+    "message_revisions",
+    metadata,
+    *owner_columns(),
+    Column("message_id", SafeText, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("content", SafeText, nullable=False),
+    Column("status", SafeText, nullable=False),
+    Column("recorded_at", Micros, nullable=False),
+    Column("replaced_at", Micros, nullable=False),
+    Column("digest", SafeText, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "user_id", "message_id", "revision"),
+)
+
+# SQLite makes rowids of INTEGER alone; autoincrement keeps an id from being used again.
+CHANGE_ID = BigInteger().with_variant(Integer, "sqlite")
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("change_id", CHANGE_ID, primary_key=True, autoincrement=True),
+    Column("xid", BigInteger, nullable=False),
+    *owner_columns(),
+    Column("kind", SafeText, nullable=False),
+    Column("session_id", SafeText, nullable=False),
+    Column("message_id", SafeText, nullable=False),
+    Column("changed_at", Micros, nullable=False),
+    Index("changes_in_order", "xid", "change_id"),
+    Index("changes_of_owner", "tenant_id", "user_id", "xid", "change_id"),
+    sqlite_autoincrement=True,
+)
+
+index_replicas = Table(
+    "index_replicas",
+    metadata,
+    Column("replica", SafeText, primary_key=True),
+    Column("xid", BigInteger, nullable=False),
+    Column("change_id", BigInteger, nullable=False),
+)
+
+summaries = Table(
+    "summaries",
+    metadata,
+    *owner_columns(),
+    Column("session_id", SafeText, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("draft", SafeJson, nullable=False),
+    Column("covers_to_seq", BigInteger, nullable=False),
+    Column("producer", SafeText, nullable=False),
+    Column("note", SafeText),
+    Column("created_at", Micros, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "user_id", "session_id", "version"),
+    ForeignKeyConstraint(
+        ["tenant_id", "user_id", "session_id"], ["sessions.tenant_id", "sessions.user_id", "sessions.session_id"]
+    ),
+)
+
+
+def entry_columns() -> list[Column[object]]:
+    return [
+        *owner_columns(),
+        Column("project_key", SafeText, nullable=False),
+        Column("key", SafeText, nullable=False),
+        Column("value", SafeJson),
+        Column("category", SafeText, nullable=False),
+        Column("version", Integer, nullable=False),
+        Column("updated_at", Micros, nullable=False),
+        Column("expires_at", Micros),
+        Column("source_message_id", SafeText),
+        Column("source", SafeText, nullable=False),
+        Column("confidence", Float),
+        Column("deleted", Boolean, nullable=False),
+    ]
+
+
+user_context = Table(
+    "user_context", metadata, *entry_columns(), PrimaryKeyConstraint("tenant_id", "user_id", "project_key", "key")
+)
+
+user_context_history = Table(
+    "user_context_history",
+    metadata,
+    *entry_columns(),
+    PrimaryKeyConstraint("tenant_id", "user_id", "project_key", "key", "version"),
+)
+
+memory_strategies = Table(
+    "memory_strategies",
+    metadata,
+    *owner_columns(),
+    Column("level", SafeText, nullable=False),
+    Column("name", SafeText, nullable=False),
+    Column("strategy", SafeJson, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "user_id", "level", "name"),
+)
