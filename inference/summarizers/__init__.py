@@ -1,0 +1,1 @@
+"""Producers of summaries: extractive, an OpenAI-compatible endpoint, the client's model."""

@@ -1,0 +1,281 @@
+"""A summary without a model that writes: the session's own telling sentences, and what they promise and decide."""
+
+import logging
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from inference.summarizers import cues
+from inference.summarizers.sentences import Sentence, fold, rarity, sentences, split, words
+from memory.errors import Unavailable
+from memory.model import Commitment, Fact, Message, Summary, SummaryDraft
+from memory.ports import Embedder, TokenCounter
+
+logger = logging.getLogger("backstory.summarizing")
+
+Matrix = npt.NDArray[np.float32]
+Item = TypeVar("Item")
+
+CANDIDATES = 64
+LINES = 14
+_HEADING = re.compile(r"^Conversation of (?P<first>\d{1,2} \w+ -?\d{1,4}).* \(messages? 1(?: to \d+)?\):$")
+_SINCE = "Since then:"
+_LIMITS = {"decisions": 20, "commitments": 20, "open_questions": 10, "facts": 30, "entities": 40}
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A candidate for the text: what it says, what it is worth, and where it stands."""
+
+    text: str
+    worth: float
+    order: int
+    sentence: Sentence | None = None
+
+
+class ExtractiveSummarizer:
+    """A Summarizer that never fails: with an embedder, central means close to what the session is about in meaning;
+    without one, in words."""
+
+    name = "extractive"
+
+    def __init__(self, embedder: Embedder | None = None, counter: TokenCounter | None = None) -> None:
+        self._embedder = embedder
+        self._count: Callable[[str], int] = counter.count if counter else _rough_count
+
+    def summarize(self, previous: Summary | None, messages: Sequence[Message], max_tokens: int) -> SummaryDraft:
+        """Folds `messages` into `previous`, whoever wrote that: prose is kept as it is as far as it fits."""
+        found = sentences(messages)
+        prose, old_lines = _read(previous)
+        heading = _heading(previous, messages)
+        room = max_tokens - self._count(heading) - 4
+        prose = self._within(prose, room * 2 // 3 if found else room)
+        room -= self._count(prose)
+        share = self._old_share(previous, messages)
+        new = self._worthy(found)
+        chosen = self._chosen(old_lines, new, room, share)
+        parts = [heading, prose, _SINCE if prose and chosen else "", *chosen]
+        return replace(_lists(previous, found), text="\n".join(part for part in parts if part) or "Nothing was said.")
+
+    def _worthy(self, found: list[Sentence]) -> list[_Line]:
+        """The sentences worth a line, with their worth, by order."""
+        telling = [s for s in found if not cues.is_phatic(s) and 4 <= s.length <= 60] or found
+        if not telling:
+            return []
+        plain = _plain_centrality(telling)
+        worth = [0.6 * c + _bonus(s) for s, c in zip(telling, plain, strict=True)]
+        best = sorted(range(len(telling)), key=lambda i: (-worth[i], i))[:CANDIDATES]
+        meaning = self._meaning_centrality([telling[i] for i in best])
+        if meaning is not None:
+            worth = [w + 0.6 * (meaning[best.index(i)] if i in best else 0.0) for i, w in enumerate(worth)]
+        return [_Line(telling[i].text, worth[i], telling[i].order, telling[i]) for i in sorted(best)]
+
+    def _meaning_centrality(self, found: Sequence[Sentence]) -> list[float] | None:
+        if self._embedder is None or len(found) < 3:
+            return None
+        try:
+            vectors = self._embedder.embed_passages([s.text for s in found])
+        except Unavailable as error:
+            logger.warning("The summary is made from words alone: %s", error)
+            return None
+        return _standing(vectors @ vectors.T)
+
+    def _chosen(self, old: list[str], new: list[_Line], room: int, share: float) -> list[str]:
+        """Lines that fit, the old ones' share first, then the new ones by worth and difference, in order of time."""
+        kept: list[str] = []
+        left = int(room * share) if new else room
+        for line in _spread(old):
+            price = self._count(line) + 1
+            if price <= left:
+                kept.append(line)
+                left -= price
+        kept.sort(key=old.index)
+        left = room - sum(self._count(line) + 1 for line in kept)
+        picked: list[_Line] = []
+        pool = list(new)
+        while pool and len(picked) < max(3, min(LINES, math.ceil(len(new) * 0.45))):
+            best = max(pool, key=lambda line: (line.worth - 1.6 * _nearest(line, picked, kept), -line.order))
+            pool.remove(best)
+            price = self._count(best.text) + 8
+            if price <= left and _nearest(best, picked, kept) < 0.6:
+                picked.append(best)
+                left -= price
+        return kept + _written(sorted(picked, key=lambda line: line.order))
+
+    @staticmethod
+    def _old_share(previous: Summary | None, messages: Sequence[Message]) -> float:
+        if previous is None or not messages:
+            return 1.0 if previous is not None else 0.0
+        return min(0.75, max(0.35, previous.covers_to_seq / max(1, messages[-1].seq)))
+
+    def _within(self, prose: str, room: int) -> str:
+        """As many whole sentences of the prose as fit."""
+        if self._count(prose) <= room:
+            return prose
+        kept: list[str] = []
+        for sentence in split(prose):
+            if self._count(" ".join([*kept, sentence])) > room:
+                break
+            kept.append(sentence)
+        return " ".join(kept)
+
+
+def _read(previous: Summary | None) -> tuple[str, list[str]]:
+    """The prose and the lines of an earlier summary; its heading is made anew."""
+    if previous is None:
+        return "", []
+    prose: list[str] = []
+    lines: list[str] = []
+    for line in previous.draft.text.splitlines():
+        if line.startswith("- "):
+            lines.append(line)
+        elif line.strip() and line != _SINCE and not _HEADING.match(line):
+            prose.append(line)
+    return "\n".join(prose), lines
+
+
+def _heading(previous: Summary | None, messages: Sequence[Message]) -> str:
+    """Who talked, when, and which messages this is about."""
+    told = previous.draft.text.split("\n", 1)[0] if previous else ""
+    if not messages:
+        return told if _HEADING.match(told) else ""
+    known = _HEADING.match(told)
+    start, end = _day(messages[0]), _day(messages[-1])
+    start = known["first"] if known else start
+    if previous is not None and not known:
+        return ""
+    names = list(dict.fromkeys(cues.speaker(m) for m in messages if m.role in ("user", "assistant")))
+    between = re.search(r" between (.+) and (.+) \(", told) if known else None
+    names = list(dict.fromkeys([*(between.groups() if between else ()), *names]))
+    who = f" between {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""
+    days = start if start == end else f"{start} to {end}"
+    count = "message 1" if messages[-1].seq == 1 else f"messages 1 to {messages[-1].seq}"
+    return f"Conversation of {days}{who} ({count}):"
+
+
+def _day(message: Message) -> str:
+    moment = message.occurred_at
+    return f"{moment.day} {moment:%B} {moment.year}"
+
+
+def _plain_centrality(found: Sequence[Sentence]) -> list[float]:
+    """How much of what a sentence says the others speak of too, by rarity of the words."""
+    counts = rarity(found)
+    total = len(found)
+    weight = {word: math.log(1 + total / count) * (count > 1) for word, count in counts.items()}
+    raw = [sum(weight[word] for word in s.words) / math.sqrt(len(s.words) + 3) for s in found]
+    return _standard(np.asarray(raw, dtype=np.float32))
+
+
+def _standing(similar: Matrix) -> list[float]:
+    return _standard(similar.mean(axis=1))
+
+
+def _standard(raw: Matrix) -> list[float]:
+    spread = float(raw.std())
+    return [float(x) for x in (raw - raw.mean()) / spread] if spread > 1e-9 else [0.0] * len(raw)
+
+
+def _bonus(s: Sentence) -> float:
+    """What speaks for a sentence besides being central: that it says something of its own."""
+    text = s.text
+    bonus = 0.35 * min(4, cues.specifics(text)) + 0.12 * min(8, len(s.words))
+    bonus += 1.2 * cues.is_decision(text) + 0.9 * cues.states_fact(text) + 0.8 * cues.tells_when(text)
+    bonus += 1.0 * (cues.commitment(s) is not None)
+    bonus += 0.5 * (s.message.role == "user" and s.message.speaker is None)
+    bonus -= 1.5 * cues.is_question(text) + 1.2 * cues.opens_phatic(text) + 1.0 * cues.is_general(text)
+    bonus -= 0.6 * (s.length < 7) + 0.02 * max(0, s.length - 30)
+    return bonus
+
+
+def _nearest(line: _Line, picked: Sequence[_Line], kept: Sequence[str]) -> float:
+    """The overlap in words with the most similar line that is in already, 0 to 1."""
+    if line.sentence is None or not line.sentence.words:
+        return 1.0
+    mine = line.sentence.words
+    others = [p.sentence.words for p in picked if p.sentence] + [_words(text) for text in kept]
+    return max((len(mine & other) / min(len(mine), max(1, len(other))) for other in others), default=0.0)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(fold(word) for word in words(text) if len(word) > 3)
+
+
+def _spread(lines: list[str]) -> list[str]:
+    """Lines in an order that keeps every part of the past when only some fit: first, last, then the middles."""
+    order: list[int] = []
+    spans = [(0, len(lines) - 1)]
+    for index in (0, len(lines) - 1):
+        if 0 <= index < len(lines) and index not in order:
+            order.append(index)
+    while spans:
+        first, last = spans.pop(0)
+        middle = (first + last) // 2
+        if first <= last and middle not in order:
+            order.append(middle)
+        if last - first > 1:
+            spans += [(first, middle), (middle, last)]
+    return [lines[i] for i in order]
+
+
+def _written(lines: Sequence[_Line]) -> list[str]:
+    """One bullet for each message, with its speaker."""
+    found: list[str] = []
+    last: int | None = None
+    for line in lines:
+        assert line.sentence is not None
+        message = line.sentence.message
+        if last == message.seq:
+            found[-1] += " " + line.text
+        else:
+            found.append(f"- {cues.speaker(message)}: {line.text}")
+        last = message.seq
+    return found
+
+
+def _lists(previous: Summary | None, found: list[Sentence]) -> SummaryDraft:
+    """What was decided, promised, asked and stated: carried over, settled where later words settle it, and added to."""
+    old = previous.draft if previous else SummaryDraft(text="")
+    promised = [c for s in found if (c := cues.commitment(s))]
+    open_old = [c for c in old.commitments if not cues.is_kept(c.what, found)]
+    open_new = [c for c in promised if not cues.is_kept(c.what, _after(found, c))]
+    asked = [q for q in old.open_questions if not cues.is_answered(q.text, found)] + cues.open_questions(found)
+    decided = [Fact(s.text, s.message.message_id) for s in found if cues.is_decision(s.text)]
+    return SummaryDraft(
+        text="",
+        decisions=_latest("decisions", [*old.decisions, *decided], lambda f: f.text),
+        commitments=_latest("commitments", [*open_old, *open_new], lambda c: c.what),
+        open_questions=_latest("open_questions", asked, lambda f: f.text),
+        facts=_latest("facts", [*old.facts, *_facts(found)], lambda f: f.text),
+        entities=_latest("entities", [*old.entities, *cues.entities(found)], lambda e: e),
+    )
+
+
+def _after(found: list[Sentence], commitment: Commitment) -> list[Sentence]:
+    seqs = [s.message.seq for s in found if s.message.message_id == commitment.message_id]
+    return [s for s in found if s.message.seq > max(seqs)]
+
+
+def _facts(found: list[Sentence]) -> list[Fact]:
+    """The most telling statements about themselves that people made."""
+    stated = [s for s in found if cues.states_fact(s.text) and not cues.is_phatic(s) and s.length >= 4]
+    stated = [s for s in stated if s.message.role == "user" or s.message.speaker]
+    best = sorted(stated, key=lambda s: (-(2 * min(3, cues.specifics(s.text)) + min(6, len(s.words))), s.order))[:10]
+    return [Fact(s.text, s.message.message_id) for s in sorted(best, key=lambda s: s.order)]
+
+
+def _latest(kind: str, items: Sequence[Item], text: Callable[[Item], str]) -> tuple[Item, ...]:
+    """Each once, the newest where there are too many."""
+    seen: dict[str, Item] = {}
+    for item in items:
+        seen.setdefault(" ".join(text(item).lower().split()), item)
+    return tuple(seen.values())[-_LIMITS[kind] :]
+
+
+def _rough_count(text: str) -> int:
+    return len(text) // 3 + 1
