@@ -1,7 +1,6 @@
 """Settings: flags over environment over `backstory.toml` in the data directory. The only reader of either."""
 
 import os
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,28 +10,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 from memory.errors import Invalid, shown
 from memory.model import Owner
+from server import setting_values as kinds
+from server.setting_values import Secret as Secret
 
 ToolSet = Literal["recall", "agent", "full"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 TOML_NAME: Final = "backstory.toml"
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}")
-_ID_RULE: Final = "allowed are 1 to 128 letters, digits and . _ @ + : -, starting with a letter or digit"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Secret:
-    """A value that no log, repr or error message shows."""
-
-    _value: str
-
-    def reveal(self) -> str:
-        """The value itself, for the one place that needs it."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret('…')"
-
-    __str__ = __repr__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,208 +115,48 @@ class Settings:
 class _Key:
     env: str
     parse: Callable[[str], Any]
-    secret: bool = False
-
-
-class _Rejected(Exception):
-    """Why a value cannot be used, and what can: two halves of one sentence."""
-
-
-def _reject(why: str, allowed: str) -> _Rejected:
-    return _Rejected(why, allowed)
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        for choice in choices:
-            if text.lower() == choice.lower():
-                return choice
-        raise _reject(f"is {shown(text)}", f"allowed are {', '.join(choices)}")
-
-    return parse
-
-
-def _with_model(plain: tuple[str, ...], prefixes: tuple[str, ...]) -> Callable[[str], str]:
-    allowed = "allowed are " + ", ".join([*plain, *(f"{p}:MODEL" for p in prefixes)])
-
-    def parse(text: str) -> str:
-        prefix, colon, model = text.partition(":")
-        if text in plain or (colon and prefix in prefixes and model.strip() and model.isprintable()):
-            return text
-        raise _reject(f"is {shown(text)}", allowed)
-
-    return parse
-
-
-def _identifier(text: str) -> str:
-    if not _ID.fullmatch(text):
-        raise _reject(f"is {shown(text)}", _ID_RULE)
-    return text
-
-
-def _directory(text: str) -> Path:
-    if "\0" in text:
-        raise _reject("holds a NUL character", "give the path of a directory")
-    path = Path(text).expanduser().absolute()
-    if path.exists() and not path.is_dir():
-        raise _reject(f"is {shown(text)}, which is no directory", "give a directory, or a path that can become one")
-    return path
-
-
-def _database(text: str) -> Secret:
-    scheme = text.partition(":")[0]
-    if scheme not in ("sqlite", "postgresql", "postgresql+psycopg", "postgres") or "://" not in text:
-        raise _reject(
-            "is no database URL that can be used", "allowed are sqlite:////path/to/file and postgresql://user@host/name"
-        )
-    return Secret(text)
-
-
-def _index(text: str) -> str:
-    scheme, found, _ = text.partition("://")
-    if found:
-        if scheme not in ("s3", "gs", "az", "s3+ddb"):
-            raise _reject(f"is {shown(text)}", "allowed are a path and s3://, gs:// or az:// addresses")
-        return text
-    return str(_directory(text))
-
-
-def _http_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise _reject("is no web address", "give one like https://api.example.com/v1")
-    return text
-
-
-def _key(text: str) -> Secret:
-    import base64
-    import binascii
-
-    try:
-        raw = base64.b64decode(text, altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raw = b""
-    if len(raw) != 32:
-        raise _reject("is no key", "give 32 random bytes in base64, for example from `openssl rand -base64 32`")
-    return Secret(text)
-
-
-def _text_secret(text: str) -> Secret:
-    if not text.strip() or not text.isprintable():
-        raise _reject("holds characters that no key has", "give the key as it was issued")
-    return Secret(text)
-
-
-def _zone(text: str) -> str:
-    from zoneinfo import ZoneInfo
-
-    try:
-        ZoneInfo(text)
-    except (KeyError, ValueError, OSError):
-        raise _reject(f"is {shown(text)}", "give an IANA name such as Europe/Berlin or UTC") from None
-    return text
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 <= int(text[:6]) <= 65535:
-        raise _reject(f"is {shown(text)}", "allowed are 0 to 65535")
-    return int(text)
-
-
-def _host(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9.:_-]{1,253}", text):
-        raise _reject(f"is {shown(text)}", "give a host name or an address such as 127.0.0.1")
-    return text
-
-
-def _region(text: str) -> str:
-    from phonenumbers import SUPPORTED_REGIONS
-
-    if text.upper() not in SUPPORTED_REGIONS:
-        raise _reject(f"is {shown(text)}", "give a country's two letters such as US or DE")
-    return text.upper()
-
-
-def _number(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not least <= int(text[:12]) <= most:
-            raise _reject(f"is {shown(text)}", f"allowed are {least} to {most}")
-        return int(text)
-
-    return parse
-
-
-def _several(parse: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
-    return lambda text: tuple(parse(part.strip()) for part in text.split(",") if part.strip())
-
-
-def _origin(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
-        raise _reject(f"holds {shown(text)}", "give origins such as https://app.example.com, separated by commas")
-    return text.rstrip("/").lower()
-
-
-def _network(text: str) -> str:
-    import ipaddress
-
-    try:
-        return str(ipaddress.ip_network(text, strict=False))
-    except ValueError:
-        raise _reject(f"holds {shown(text)}", "give addresses or networks such as 10.0.0.0/8") from None
-
-
-def _file(text: str) -> Path:
-    path = Path(text).expanduser().absolute()
-    if not path.is_file():
-        raise _reject(f"is {shown(text)}", "give the path of a PEM file")
-    return path
-
-
-def _claim(text: str) -> str:
-    if not re.fullmatch(r"[\x21-\x7e]{1,200}", text):
-        raise _reject(f"is {shown(text)}", "give the name of a claim such as sub")
-    return text
 
 
 _HTTP_KEYS: Final[Mapping[str, _Key]] = {
-    "auth": _Key("BACKSTORY_AUTH", _one_of("token", "none")),
-    "public_url": _Key("BACKSTORY_PUBLIC_URL", _http_url),
-    "allowed_hosts": _Key("BACKSTORY_ALLOWED_HOSTS", _several(_host)),
-    "allowed_origins": _Key("BACKSTORY_ALLOWED_ORIGINS", _several(_origin)),
-    "trusted_proxies": _Key("BACKSTORY_TRUSTED_PROXIES", _several(_network)),
-    "tls_certificate": _Key("BACKSTORY_TLS_CERTIFICATE", _file),
-    "tls_key": _Key("BACKSTORY_TLS_KEY", _file),
-    "max_body": _Key("BACKSTORY_MAX_BODY", _number(1024, 1024**3)),
-    "max_message": _Key("BACKSTORY_MAX_MESSAGE", _number(1, 10 * 1024**2)),
-    "rate_per_minute": _Key("BACKSTORY_RATE_PER_MINUTE", _number(0, 10_000_000)),
-    "rate_burst": _Key("BACKSTORY_RATE_BURST", _number(1, 1_000_000)),
-    "max_streams": _Key("BACKSTORY_MAX_STREAMS", _number(1, 100_000)),
-    "session_idle": _Key("BACKSTORY_SESSION_IDLE", _number(10, 86_400)),
-    "oauth_issuer": _Key("BACKSTORY_OAUTH_ISSUER", _http_url),
-    "oauth_audience": _Key("BACKSTORY_OAUTH_AUDIENCE", _claim),
-    "oauth_jwks_url": _Key("BACKSTORY_OAUTH_JWKS_URL", _http_url),
-    "oauth_user_claim": _Key("BACKSTORY_OAUTH_USER_CLAIM", _claim),
-    "oauth_tenant_claim": _Key("BACKSTORY_OAUTH_TENANT_CLAIM", _claim),
-    "oauth_rights_claim": _Key("BACKSTORY_OAUTH_RIGHTS_CLAIM", _claim),
+    "auth": _Key("BACKSTORY_AUTH", kinds.one_of("token", "none")),
+    "public_url": _Key("BACKSTORY_PUBLIC_URL", kinds.http_url),
+    "allowed_hosts": _Key("BACKSTORY_ALLOWED_HOSTS", kinds.several(kinds.host)),
+    "allowed_origins": _Key("BACKSTORY_ALLOWED_ORIGINS", kinds.several(kinds.origin)),
+    "trusted_proxies": _Key("BACKSTORY_TRUSTED_PROXIES", kinds.several(kinds.network)),
+    "tls_certificate": _Key("BACKSTORY_TLS_CERTIFICATE", kinds.file),
+    "tls_key": _Key("BACKSTORY_TLS_KEY", kinds.file),
+    "max_body": _Key("BACKSTORY_MAX_BODY", kinds.number(1024, 1024**3)),
+    "max_message": _Key("BACKSTORY_MAX_MESSAGE", kinds.number(1, 10 * 1024**2)),
+    "rate_per_minute": _Key("BACKSTORY_RATE_PER_MINUTE", kinds.number(0, 10_000_000)),
+    "rate_burst": _Key("BACKSTORY_RATE_BURST", kinds.number(1, 1_000_000)),
+    "max_streams": _Key("BACKSTORY_MAX_STREAMS", kinds.number(1, 100_000)),
+    "session_idle": _Key("BACKSTORY_SESSION_IDLE", kinds.number(10, 86_400)),
+    "oauth_issuer": _Key("BACKSTORY_OAUTH_ISSUER", kinds.http_url),
+    "oauth_audience": _Key("BACKSTORY_OAUTH_AUDIENCE", kinds.claim),
+    "oauth_jwks_url": _Key("BACKSTORY_OAUTH_JWKS_URL", kinds.http_url),
+    "oauth_user_claim": _Key("BACKSTORY_OAUTH_USER_CLAIM", kinds.claim),
+    "oauth_tenant_claim": _Key("BACKSTORY_OAUTH_TENANT_CLAIM", kinds.claim),
+    "oauth_rights_claim": _Key("BACKSTORY_OAUTH_RIGHTS_CLAIM", kinds.claim),
 }
 _KEYS: Final[Mapping[str, _Key]] = {
-    "data_dir": _Key("BACKSTORY_DATA_DIR", _directory),
-    "database_url": _Key("BACKSTORY_DATABASE_URL", _database, secret=True),
-    "index_uri": _Key("BACKSTORY_INDEX_URI", _index),
-    "embedder": _Key("BACKSTORY_EMBEDDER", _with_model(("bundled", "multilingual", "none"), ("fastembed", "openai"))),
-    "summarizer": _Key("BACKSTORY_SUMMARIZER", _with_model(("extractive", "client"), ("openai",))),
-    "openai_api_key": _Key("OPENAI_API_KEY", _text_secret, secret=True),
-    "openai_base_url": _Key("OPENAI_BASE_URL", _http_url),
-    "user": _Key("BACKSTORY_USER", _identifier),
-    "tenant": _Key("BACKSTORY_TENANT", _identifier),
-    "encryption_key": _Key("BACKSTORY_ENCRYPTION_KEY", _key, secret=True),
-    "log_level": _Key("BACKSTORY_LOG_LEVEL", _one_of(*get_args(LogLevel))),
-    "time_zone": _Key("BACKSTORY_TIME_ZONE", _zone),
-    "tools": _Key("BACKSTORY_TOOLS", _one_of(*get_args(ToolSet))),
-    "host": _Key("BACKSTORY_HOST", _host),
-    "port": _Key("BACKSTORY_PORT", _port),
-    "phone_region": _Key("BACKSTORY_PHONE_REGION", _region),
+    "data_dir": _Key("BACKSTORY_DATA_DIR", kinds.directory),
+    "database_url": _Key("BACKSTORY_DATABASE_URL", kinds.database),
+    "index_uri": _Key("BACKSTORY_INDEX_URI", kinds.index),
+    "embedder": _Key(
+        "BACKSTORY_EMBEDDER", kinds.with_model(("bundled", "multilingual", "none"), ("fastembed", "openai"))
+    ),
+    "summarizer": _Key("BACKSTORY_SUMMARIZER", kinds.with_model(("extractive", "client"), ("openai",))),
+    "openai_api_key": _Key("OPENAI_API_KEY", kinds.text_secret),
+    "openai_base_url": _Key("OPENAI_BASE_URL", kinds.http_url),
+    "user": _Key("BACKSTORY_USER", kinds.identifier),
+    "tenant": _Key("BACKSTORY_TENANT", kinds.identifier),
+    "encryption_key": _Key("BACKSTORY_ENCRYPTION_KEY", kinds.key),
+    "log_level": _Key("BACKSTORY_LOG_LEVEL", kinds.one_of(*get_args(LogLevel))),
+    "time_zone": _Key("BACKSTORY_TIME_ZONE", kinds.zone),
+    "tools": _Key("BACKSTORY_TOOLS", kinds.one_of(*get_args(ToolSet))),
+    "host": _Key("BACKSTORY_HOST", kinds.host),
+    "port": _Key("BACKSTORY_PORT", kinds.port),
+    "phone_region": _Key("BACKSTORY_PHONE_REGION", kinds.region),
     **_HTTP_KEYS,
 }
 
@@ -353,7 +176,7 @@ def _pick(name: str, sources: list[_Source]) -> Any:
         if name in values:
             try:
                 return _KEYS[name].parse(values[name])
-            except _Rejected as rejected:
+            except kinds.Rejected as rejected:
                 why, allowed = cast(tuple[str, str], rejected.args)
                 raise Invalid(called(name), why, allowed) from None
     return None

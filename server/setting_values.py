@@ -1,0 +1,211 @@
+"""The kinds of values that settings have: each parser returns the value, or says what is wrong and what is allowed."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from memory.errors import shown
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}")
+_ID_RULE: Final = "allowed are 1 to 128 letters, digits and . _ @ + : -, starting with a letter or digit"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret:
+    """A value that no log, repr or error message shows."""
+
+    _value: str
+
+    def reveal(self) -> str:
+        """The value itself, for the one place that needs it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('…')"
+
+    __str__ = __repr__
+
+
+class Rejected(Exception):
+    """Why a value cannot be used, and what can: two halves of one sentence."""
+
+
+def _reject(why: str, allowed: str) -> Rejected:
+    return Rejected(why, allowed)
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """One of `choices`, whatever the case."""
+
+    def parse(text: str) -> str:
+        for choice in choices:
+            if text.lower() == choice.lower():
+                return choice
+        raise _reject(f"is {shown(text)}", f"allowed are {', '.join(choices)}")
+
+    return parse
+
+
+def with_model(plain: tuple[str, ...], prefixes: tuple[str, ...]) -> Callable[[str], str]:
+    """One of `plain`, or one of `prefixes` with a model's name after a colon."""
+    allowed = "allowed are " + ", ".join([*plain, *(f"{p}:MODEL" for p in prefixes)])
+
+    def parse(text: str) -> str:
+        prefix, colon, model = text.partition(":")
+        if text in plain or (colon and prefix in prefixes and model.strip() and model.isprintable()):
+            return text
+        raise _reject(f"is {shown(text)}", allowed)
+
+    return parse
+
+
+def identifier(text: str) -> str:
+    """The id of a user or tenant."""
+    if not _ID.fullmatch(text):
+        raise _reject(f"is {shown(text)}", _ID_RULE)
+    return text
+
+
+def directory(text: str) -> Path:
+    """A directory that is there, or can be made."""
+    if "\0" in text:
+        raise _reject("holds a NUL character", "give the path of a directory")
+    path = Path(text).expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise _reject(f"is {shown(text)}, which is no directory", "give a directory, or a path that can become one")
+    return path
+
+
+def database(text: str) -> Secret:
+    """A database URL."""
+    scheme = text.partition(":")[0]
+    if scheme not in ("sqlite", "postgresql", "postgresql+psycopg", "postgres") or "://" not in text:
+        raise _reject(
+            "is no database URL that can be used", "allowed are sqlite:////path/to/file and postgresql://user@host/name"
+        )
+    return Secret(text)
+
+
+def index(text: str) -> str:
+    """A directory, or an object store's address."""
+    scheme, found, _ = text.partition("://")
+    if found:
+        if scheme not in ("s3", "gs", "az", "s3+ddb"):
+            raise _reject(f"is {shown(text)}", "allowed are a path and s3://, gs:// or az:// addresses")
+        return text
+    return str(directory(text))
+
+
+def http_url(text: str) -> str:
+    """A web address."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise _reject("is no web address", "give one like https://api.example.com/v1")
+    return text
+
+
+def key(text: str) -> Secret:
+    """An encryption key."""
+    import base64
+    import binascii
+
+    try:
+        raw = base64.b64decode(text, altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    if len(raw) != 32:
+        raise _reject("is no key", "give 32 random bytes in base64, for example from `openssl rand -base64 32`")
+    return Secret(text)
+
+
+def text_secret(text: str) -> Secret:
+    """A key as some service issued it."""
+    if not text.strip() or not text.isprintable():
+        raise _reject("holds characters that no key has", "give the key as it was issued")
+    return Secret(text)
+
+
+def zone(text: str) -> str:
+    """A time zone."""
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(text)
+    except (KeyError, ValueError, OSError):
+        raise _reject(f"is {shown(text)}", "give an IANA name such as Europe/Berlin or UTC") from None
+    return text
+
+
+def port(text: str) -> int:
+    """A port."""
+    if not text.isascii() or not text.isdigit() or not 0 <= int(text[:6]) <= 65535:
+        raise _reject(f"is {shown(text)}", "allowed are 0 to 65535")
+    return int(text)
+
+
+def host(text: str) -> str:
+    """A host name or address."""
+    if not re.fullmatch(r"[A-Za-z0-9.:_-]{1,253}", text):
+        raise _reject(f"is {shown(text)}", "give a host name or an address such as 127.0.0.1")
+    return text
+
+
+def region(text: str) -> str:
+    """A country, for phone numbers."""
+    from phonenumbers import SUPPORTED_REGIONS
+
+    if text.upper() not in SUPPORTED_REGIONS:
+        raise _reject(f"is {shown(text)}", "give a country's two letters such as US or DE")
+    return text.upper()
+
+
+def number(least: int, most: int) -> Callable[[str], int]:
+    """A whole number in these bounds."""
+
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text[:12]) <= most:
+            raise _reject(f"is {shown(text)}", f"allowed are {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def several(parse: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
+    """Values separated by commas."""
+    return lambda text: tuple(parse(part.strip()) for part in text.split(",") if part.strip())
+
+
+def origin(text: str) -> str:
+    """A web origin."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
+        raise _reject(f"holds {shown(text)}", "give origins such as https://app.example.com, separated by commas")
+    return text.rstrip("/").lower()
+
+
+def network(text: str) -> str:
+    """An address or network."""
+    import ipaddress
+
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        raise _reject(f"holds {shown(text)}", "give addresses or networks such as 10.0.0.0/8") from None
+
+
+def file(text: str) -> Path:
+    """A file that is there."""
+    path = Path(text).expanduser().absolute()
+    if not path.is_file():
+        raise _reject(f"is {shown(text)}", "give the path of a PEM file")
+    return path
+
+
+def claim(text: str) -> str:
+    """The name of a token's claim."""
+    if not re.fullmatch(r"[\x21-\x7e]{1,200}", text):
+        raise _reject(f"is {shown(text)}", "give the name of a claim such as sub")
+    return text
