@@ -1,9 +1,10 @@
 """Rows to memory's values and back."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from sqlalchemy import Row, Table
+from sqlalchemy import Table
 
 from memory.model import (
     Change,
@@ -33,7 +34,7 @@ def owner_values(owner: Owner) -> dict[str, str]:
     return {"tenant_id": owner.tenant_id, "user_id": owner.user_id}
 
 
-def to_message(row: Row[Any]) -> Message:
+def to_message(row: Sequence[Any]) -> Message:
     """From a row of exactly MESSAGE_FIELDS."""
     return Message(**dict(zip(MESSAGE_FIELDS, row, strict=True)))
 
@@ -42,7 +43,7 @@ def message_values(message: Message) -> dict[str, Any]:
     return {name: getattr(message, name) for name in MESSAGE_FIELDS}
 
 
-def to_session(row: Row[Any]) -> Session:
+def to_session(row: Sequence[Any]) -> Session:
     """From a row of exactly SESSION_FIELDS."""
     return Session(**dict(zip(SESSION_FIELDS, row, strict=True)))
 

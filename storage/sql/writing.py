@@ -86,7 +86,7 @@ class SqlWritableRecords(SqlRecords):
             message_count=session.message_count + len(new),
             last_seq=new[-1].seq,
             message_digest=add_digest(session.message_digest, [m.digest for m in new]),
-            last_activity_at=max(session.last_activity_at, new[-1].recorded_at),
+            last_activity_at=activity(session, new),
         )
         self._set_session(session)
         return session
@@ -186,3 +186,9 @@ class SqlWritableRecords(SqlRecords):
             return
         values = {"strategy": asdict(strategy)}
         self._upsert(table, {"level": level, "name": name, **values}, ("tenant_id", "user_id", "level", "name"), values)
+
+
+def activity(session: Session, new: Sequence[Message]) -> datetime:
+    """When a session was last active: when it was recorded, or, for a conversation that is over, when it happened."""
+    latest = max(m.recorded_at if session.archived_at is None else m.occurred_at for m in new)
+    return max(session.last_activity_at, latest)

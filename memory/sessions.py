@@ -1,0 +1,145 @@
+"""Sessions: which one a message goes to, starting, archiving, listing."""
+
+import base64
+import json
+import secrets
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from memory.errors import Conflict, Invalid, NotFound, shown
+from memory.model import Channel, Owner, Session, SessionFilter
+from memory.ports import Clock, Records, RecordStore, WritableRecords
+from memory.validation import CHANNELS, check_choice, check_name
+
+PAGE_LIMIT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where messages go: the session given, else the outside's name for one, else the scope's open session.
+
+    `historical` is for conversations that are over (imports): their session is archived from the start, so that it
+    never takes in new turns, and its times are those of its messages.
+    """
+
+    session_id: str | None = None
+    external_id: str | None = None
+    project_id: str | None = None
+    channel: Channel | None = None
+    agent: str | None = None
+    title: str | None = None
+    historical: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPage:
+    """Sessions, newest activity first; `next_cursor` is None on the last page."""
+
+    sessions: tuple[Session, ...]
+    next_cursor: str | None
+
+
+def check_target(target: Target) -> None:
+    for name in ("session_id", "external_id", "project_id", "agent", "title"):
+        check_name(name, getattr(target, name))
+    check_choice("channel", target.channel, CHANNELS)
+
+
+def find_session(db: Records, target: Target) -> Session | None:
+    """The session that `target` names, or the open one of its scope; None when one has to be started.
+
+    Errors: NotFound for an unknown session_id, Conflict when the session is another project's.
+    """
+    if target.session_id is not None:
+        session = db.session(target.session_id)
+        if session is None:
+            raise NotFound("session", target.session_id)
+    elif target.external_id is not None:
+        session = db.session_by_external_id(target.external_id)
+    else:
+        return db.open_session(target.project_id)
+    if session is not None and target.project_id is not None and session.project_id != target.project_id:
+        belongs = f"project {shown(session.project_id)}" if session.project_id else "no project"
+        raise Conflict(
+            f"Session {shown(session.session_id)} belongs to {belongs}, not to {shown(target.project_id)}; "
+            "leave project_id out, or start a session there."
+        )
+    return session
+
+
+def new_session(target: Target, now: datetime, started_at: datetime | None = None) -> Session:
+    """A session as `target` describes it, not stored yet."""
+    return Session(
+        session_id=f"ses_{secrets.token_hex(10)}",
+        started_at=started_at or now,
+        last_activity_at=started_at or now,
+        project_id=target.project_id,
+        title=target.title,
+        channel=target.channel,
+        agent=target.agent,
+        external_id=target.external_id,
+        archived_at=now if target.historical else None,
+    )
+
+
+def start(store: RecordStore, owner: Owner, target: Target, clock: Clock) -> Session:
+    """A new open session; an external_id that has a session already gives that one again."""
+    check_target(target)
+    with store.write(owner) as db:
+        if target.external_id is not None:
+            found = find_session(db, replace(target, session_id=None))
+            if found is not None:
+                return found
+        session = new_session(target, clock())
+        db.add_session(session)
+        return session
+
+
+def archive(store: RecordStore, owner: Owner, session_id: str | None, clock: Clock) -> Session:
+    """Ends a session (None: the open global one): new turns go elsewhere, nothing is removed; repeatable."""
+    with store.write(owner) as db:
+        session = session_to_archive(db, session_id)
+        if session.archived_at is not None:
+            return session
+        return db.update_session(session.session_id, archived_at=clock())
+
+
+def session_to_archive(db: WritableRecords, session_id: str | None) -> Session:
+    if session_id is None:
+        session = db.open_session(None)
+        if session is None:
+            raise Conflict("There is no open session to archive; give the session_id of a project's session.")
+        return session
+    session = db.session(session_id)
+    if session is None:
+        raise NotFound("session", session_id)
+    return session
+
+
+def list_page(
+    store: RecordStore, owner: Owner, where: SessionFilter, limit: int, cursor: str | None = None
+) -> SessionPage:
+    """A page of at most `limit` (1 to 200) sessions. Errors: Invalid for a cursor that is none of ours."""
+    if not 1 <= limit <= PAGE_LIMIT:
+        raise Invalid("limit", f"is {limit}", f"use 1 to {PAGE_LIMIT}")
+    before = None if cursor is None else read_cursor(cursor)
+    with store.read(owner) as db:
+        found = db.sessions(where, limit + 1, before)
+    page = found[:limit]
+    return SessionPage(tuple(page), write_cursor(page[-1]) if len(found) > limit else None)
+
+
+def write_cursor(session: Session) -> str:
+    place = json.dumps([session.last_activity_at.isoformat(), session.session_id])
+    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        moment, session_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        place = datetime.fromisoformat(moment)
+        if place.tzinfo is None or not isinstance(session_id, str):
+            raise ValueError(cursor)
+    except (ValueError, TypeError, UnicodeError):
+        raise Invalid("The cursor", "is not one that a list gave", "leave it out to start at the newest") from None
+    return place, session_id
