@@ -1,0 +1,167 @@
+"""What an index directory says of itself: which tables serve, which are being built, how far each was folded.
+
+These are small JSON files beside the tables. Only the holder of the index's lock writes them; every write is a whole
+file moved into place, so readers never see half of one.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+from uuid import uuid4
+
+from memory.model import START, Position
+from memory.ports import Replica
+
+FORMAT: Final = 1
+"""Of the tables and these files. Another one means a rebuild."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One table, from its first row on. `analyzer`, `embedder` and `dimension` are what its rows were made with."""
+
+    replica: Replica
+    number: int
+    analyzer: str
+    embedder: str | None = None
+    dimension: int | None = None
+
+    @property
+    def table(self) -> str:
+        return f"{self.replica}-{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A replica's tables: the one that answers, and the one that will once it has caught up."""
+
+    active: Build | None = None
+    building: Build | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """An index directory's contents. `last_build` counts over both replicas; a number is never used twice."""
+
+    index_id: str
+    last_build: int = 0
+    keywords: Line = Line()
+    vectors: Line = Line()
+
+    def line(self, replica: Replica) -> Line:
+        return self.keywords if replica == "keywords" else self.vectors
+
+    def cursor_name(self, build: Build) -> str:
+        """The name under which the record keeps how far this build was folded."""
+        return f"{self.index_id}/{build.replica}/{build.number}"
+
+    def with_line(self, replica: Replica, line: Line) -> "Catalog":
+        newest = max(build.number for build in (line.active, line.building, _NOTHING) if build)
+        numbered = replace(self, last_build=max(self.last_build, newest))
+        return replace(numbered, keywords=line) if replica == "keywords" else replace(numbered, vectors=line)
+
+
+_NOTHING: Final = Build("keywords", 0, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The last batch put into a table: the cursor moved from `start` to `end`, and `version` is the table's after it.
+
+    Written (and synced) between the table and the cursor. So a cursor that is neither `start` nor `end` belongs to
+    another state of the record, and a table below `version` has lost writes.
+    """
+
+    start: Position = START
+    end: Position = START
+    version: int = 0
+
+
+class CatalogFiles:
+    """The JSON files of one index, in the directory `home`."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._path = home / "index.json"
+        self._seen: tuple[tuple[int, int, int], Catalog | None] | None = None
+        self._changing = Lock()
+
+    def read(self) -> Catalog | None:
+        """None where there is no index, or none that this version understands. Cheap: parsed again when changed."""
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        seen = self._seen
+        if seen is None or seen[0] != stamp:
+            self._seen = seen = (stamp, self._parse())
+        return seen[1]
+
+    def change(self, how: Callable[[Catalog], Catalog]) -> Catalog:
+        """Applies `how` to the present catalog, or to a new and empty one. Errors: OSError."""
+        with self._changing:
+            changed = how(self.read() or Catalog(uuid4().hex))
+            write_json(self._path, {"format": FORMAT, **asdict(changed)})
+            return changed
+
+    def mark(self, build: Build) -> Mark:
+        """The build's last mark; an empty one when there is none that can be read."""
+        try:
+            stored = json.loads(self._mark_path(build).read_text("utf-8"))
+            return Mark(Position(*stored["start"]), Position(*stored["end"]), int(stored["version"]))
+        except (OSError, ValueError, TypeError, KeyError):
+            return Mark()
+
+    def put_mark(self, build: Build, mark: Mark) -> None:
+        """Errors: OSError."""
+        start, end = ([at.xid, at.change_id] for at in (mark.start, mark.end))
+        write_json(self._mark_path(build), {"start": start, "end": end, "version": mark.version})
+
+    def forget_marks(self, replica: Replica, keep: set[str]) -> None:
+        """Removes the marks of tables that are gone."""
+        for path in self.home.glob(f"{replica}-*.mark"):
+            if path.stem not in keep:
+                path.unlink(missing_ok=True)
+
+    def ask(self, request: str, replica: Replica) -> None:
+        """Leaves a note ('rebuild' or 'damaged') for whoever holds the lock. Errors: OSError."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / f"{replica}.{request}").touch()
+
+    def asked(self, request: str, replica: Replica) -> bool:
+        return (self.home / f"{replica}.{request}").exists()
+
+    def answered(self, request: str, replica: Replica) -> None:
+        (self.home / f"{replica}.{request}").unlink(missing_ok=True)
+
+    def _mark_path(self, build: Build) -> Path:
+        return self.home / f"{build.table}.mark"
+
+    def _parse(self) -> Catalog | None:
+        try:
+            stored = json.loads(self._path.read_text("utf-8"))
+            if stored["format"] != FORMAT:
+                return None
+            lines = {name: Line(**{k: _build(v) for k, v in stored[name].items()}) for name in ("keywords", "vectors")}
+            return Catalog(str(stored["index_id"]), int(stored["last_build"]), **lines)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+
+def _build(stored: dict[str, Any] | None) -> Build | None:
+    return None if stored is None else Build(**stored)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replaces the file as a whole, synced before it takes the old one's place."""
+    draft = path.with_name(path.name + ".new")
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump(value, file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
