@@ -29,14 +29,13 @@ class Answer(Generic[T]):
     text: str
 
 
-def recorded(done: "Recorded") -> Answer[wire.Recorded]:
-    """What was recorded where."""
+def recorded(done: "Recorded", new: int) -> Answer[wire.Recorded]:
+    """What was recorded where, `new` of it for the first time."""
     data = wire.Recorded(
         session_id=done.session.session_id,
         recorded=[wire.RecordedOut(message_id=m.message_id, seq=m.seq) for m in done.messages],
         duplicates=list(done.duplicates),
     )
-    new = len(data.recorded) - len(data.duplicates)
     text = f"Recorded {counted(new, 'message')} in session {data.session_id}."
     if data.duplicates:
         text += f" {counted(len(data.duplicates), 'message')} had been recorded before and stand as they were."

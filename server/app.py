@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,40 +17,20 @@ if TYPE_CHECKING:
     from mcp.server.caching import CacheableMethod, CacheHint
     from mcp.server.mcpserver import MCPServer
 
-    from memory.ports import Clock, Embedder, PassageIndex, RecordStore, TokenCounter
+    from memory.ports import Clock, Embedder, TokenCounter
     from memory.recall import Recall
     from memory.session_context import SessionContexts
     from memory.summarizing import Summarizing
+    from memory.summary_triggers import SummaryTriggers
     from server.identity import Identify
+    from server.parts import Parts
     from server.settings import ToolSet
-    from storage.lance import IndexWriter
+    from storage.lance import IndexWriter, LanceIndex
+    from storage.sql import SqlRecordStore
 
 log = logging.getLogger("backstory.app")
 RETRY_SECONDS = 2.0
 WARM_AFTER = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What an open memory is made of. Without an embedder, or a writable index, search goes on with keywords."""
-
-    store: "RecordStore"
-    recall: "Recall"
-    summarizing: "Summarizing"
-    session_contexts: "SessionContexts"
-    counter: "TokenCounter"
-    embedder: "Embedder | None"
-    index: "PassageIndex | None"
-    writer: "IndexWriter | None"
-
-    def close(self) -> None:
-        """Stops the index writer with its helpers, then closes index and store."""
-        for part in (self.writer and self.writer.stop, self.index and self.index.close, self.store.close):
-            if part:
-                try:
-                    part()
-                except Exception:
-                    log.exception("A part of the memory did not close")
 
 
 def utc_now() -> datetime:
@@ -70,17 +49,17 @@ class Memory:
     ) -> None:
         self.settings = settings
         self.clock = clock
-        self._opener = opener or open_parts
+        self._opener = opener or _open_parts
         self._lock = threading.Lock()
         self._wanted = threading.Event()
         self._settled: threading.Event | None = None
-        self._parts: Parts | None = None
+        self._parts: "Parts | None" = None
         self._failure: BackstoryError | None = None
         self._failed_at = 0.0
         self._closed = False
 
     @property
-    def store(self) -> "RecordStore":
+    def store(self) -> "SqlRecordStore":
         return self._open().store
 
     @property
@@ -90,6 +69,10 @@ class Memory:
     @property
     def summarizing(self) -> "Summarizing":
         return self._open().summarizing
+
+    @property
+    def triggers(self) -> "SummaryTriggers":
+        return self._open().triggers
 
     @property
     def session_contexts(self) -> "SessionContexts":
@@ -104,11 +87,11 @@ class Memory:
         return self._open().embedder
 
     @property
-    def index(self) -> "PassageIndex | None":
+    def index(self) -> "LanceIndex":
         return self._open().index
 
     @property
-    def writer(self) -> "IndexWriter | None":
+    def writer(self) -> "IndexWriter":
         return self._open().writer
 
     def warm(self, after: float = 0.0) -> None:
@@ -140,7 +123,7 @@ class Memory:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open(self) -> Parts:
+    def _open(self) -> "Parts":
         if (parts := self._parts) is not None:
             return parts
         self.warm()
@@ -180,6 +163,12 @@ class Memory:
 
 def _line(error: Exception) -> str:
     return (str(error).strip().splitlines() or ["no details"])[0]
+
+
+def _open_parts(settings: Settings, clock: "Clock") -> "Parts":
+    from server.parts import open_parts
+
+    return open_parts(settings, clock)
 
 
 def build_memory(settings: Settings, *, clock: "Clock" = utc_now) -> Memory:
@@ -232,6 +221,7 @@ def build_server(
             tools=bound(tool_set, desk),
             lifespan=lifespan,
             cache_hints=_cache_hints(),
+            log_level="WARNING",
             **options,
         )
 

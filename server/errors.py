@@ -74,9 +74,11 @@ def _explain(found: Mapping[str, Any]) -> tuple[str, str]:
         case "literal_error" | "enum":
             return f"is {_value(value)}", f"allowed are {str(ctx['expected']).replace(chr(39), '').replace(' or ', ', ')}"
         case "greater_than_equal":
-            return f"is {_value(value)}", f"at least {ctx['ge']} is allowed"
+            return f"is {_value(value)}", f"at least {ctx['ge']:g} is allowed"
         case "less_than_equal":
-            return f"is {_value(value)}", f"at most {ctx['le']} is allowed"
+            return f"is {_value(value)}", f"at most {ctx['le']:g} is allowed"
+        case "greater_than":
+            return f"is {_value(value)}", f"more than {ctx['gt']:g} is wanted"
         case "int_parsing_size":
             return "is too large", "give a smaller whole number"
         case "too_short":

@@ -147,6 +147,14 @@ class MessageIn(Incoming):
     status: Status = "final"
 
 
+def _worded(data: Any, name: str) -> Any:
+    if isinstance(data, str):
+        return {name: data}
+    if not isinstance(data, Mapping):
+        raise problem("is neither text nor an object", "give one of them")
+    return data
+
+
 class NoteIn(Incoming):
     """A decision, open question or fact; plain text is enough."""
 
@@ -156,7 +164,7 @@ class NoteIn(Incoming):
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, data: Any) -> Any:
-        return {"text": data} if isinstance(data, str) else data
+        return _worded(data, "text")
 
 
 class CommitmentIn(Incoming):
@@ -170,7 +178,7 @@ class CommitmentIn(Incoming):
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, data: Any) -> Any:
-        return {"what": data} if isinstance(data, str) else data
+        return _worded(data, "what")
 
 
 _NOTES = WithJsonSchema({"type": "array", "items": {"type": ["string", "object"]}}, mode="validation")
@@ -190,6 +198,11 @@ class SummaryIn(Incoming):
     commitments: Annotated[list[CommitmentIn], _COMMITMENTS] = []
     open_questions: Notes = []
     facts: Notes = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, data: Any) -> Any:
+        return _worded(data, "text")
 
     def draft(self) -> SummaryDraft:
         """The caller's own words, as they are stored."""
@@ -216,7 +229,7 @@ class StrategyIn(Incoming):
     @model_validator(mode="before")
     @classmethod
     def _from_mode(cls, data: Any) -> Any:
-        return {"mode": data} if isinstance(data, str) else data
+        return _worded(data, "mode")
 
     def value(self) -> Strategy:
         """The strategy, with None for what the next level decides."""

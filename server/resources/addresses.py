@@ -2,6 +2,8 @@
 
 from urllib.parse import quote
 
+from memory.model import Session
+
 SESSIONS = "memory://sessions"
 SESSION = "memory://sessions/{session_id}"
 MESSAGES = SESSION + "/messages"
@@ -20,9 +22,10 @@ def of_session(template: str, session_id: str) -> str:
 AFTER_UPSERT = (USER_CONTEXT, PREAMBLE, ANY_CONTEXT)
 
 
-def after_recording(session_id: str) -> tuple[str, ...]:
+def after_recording(session: Session) -> tuple[str, ...]:
     """What shows other content once messages were added to this session."""
-    return (SESSIONS, *(of_session(address, session_id) for address in (SESSION, MESSAGES, CONTEXT)))
+    own = tuple(of_session(address, session.session_id) for address in (SESSION, MESSAGES, CONTEXT))
+    return (SESSIONS, *own, LATEST_ARCHIVED) if session.archived_at else (SESSIONS, *own)
 
 
 def after_summary(session_id: str) -> tuple[str, ...]:
@@ -36,5 +39,5 @@ def after_session_change(session_id: str) -> tuple[str, ...]:
 
 
 def after_archiving(session_id: str) -> tuple[str, ...]:
-    """What shows other content once this session is archived."""
-    return (*after_session_change(session_id), LATEST_ARCHIVED)
+    """What shows other content once this session is archived; its summary is brought up to date then."""
+    return (*after_session_change(session_id), *after_summary(session_id)[1:], LATEST_ARCHIVED)

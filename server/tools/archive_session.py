@@ -14,6 +14,9 @@ def archive_session(call: Call, session_id: p.Session = None) -> Answer[SessionA
     """Close a conversation ("new chat"). It stays searchable; the next message without a `session_id` opens a new one."""
     from memory.sessions import archive
 
+    began = call.memory.clock()
     session = archive(call.memory.store, call.owner, session_id, call.memory.clock)
-    call.changed += addresses.after_archiving(session.session_id)
+    if session.archived_at is not None and session.archived_at >= began:
+        call.changed += addresses.after_archiving(session.session_id)
+        call.memory.triggers.archived(call.owner, session.session_id)
     return answers.session(session, "Archived")

@@ -28,14 +28,19 @@ def record_messages(
 ) -> Answer[Recorded]:
     """Record what was said, word for word, so that later conversations can recall it. Call it after each turn with the
     user's message, your answer, and tool calls with arguments and results. Give each message an `id` to make repeating safe."""
-    from memory.recording import Target, record
+    from memory.recording import record
+    from memory.sessions import Target
 
+    began = call.memory.clock()
     target = Target(
         session_id=session_id, external_id=external_id, project_id=project_id, channel=channel, agent=agent
     )
     done = record(call.memory.store, call.owner, [_new(m) for m in messages], target, call.memory.clock)
-    call.changed += addresses.after_recording(done.session.session_id)
-    return answers.recorded(done)
+    new = len({m.message_id for m in done.messages if m.recorded_at >= began})
+    if new:
+        call.changed += addresses.after_recording(done.session)
+        call.memory.triggers.recorded(call.owner, done.session.session_id)
+    return answers.recorded(done, new)
 
 
 def _new(message: MessageIn) -> NewMessage:

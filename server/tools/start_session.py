@@ -20,10 +20,13 @@ def start_session(
 ) -> Answer[SessionAnswer]:
     """Open a new conversation, which messages without a `session_id` then go to. An `external_id` that exists gives its
     session again."""
-    from memory.recording import Target
-    from memory.sessions import start
+    from memory.sessions import Target, start
+
+    began = call.memory.clock()
 
     target = Target(external_id=external_id, project_id=project_id, channel=channel, agent=agent, title=title)
     session = start(call.memory.store, call.owner, target, call.memory.clock)
-    call.changed += addresses.after_session_change(session.session_id)
-    return answers.session(session, "Open")
+    new = session.started_at >= began
+    if new:
+        call.changed += addresses.after_session_change(session.session_id)
+    return answers.session(session, "Started" if new else "Found again")

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from types import UnionType
 from typing import Annotated, Any, get_args, get_type_hints
 
 from mcp.server.mcpserver import Context
@@ -127,4 +128,4 @@ def _unpacked(model: type[Arguments], arguments: Mapping[str, Any]) -> dict[str,
 
 
 def _takes_text(annotation: Any) -> bool:
-    return annotation is str or str in get_args(annotation)
+    return annotation is str or (isinstance(annotation, UnionType) and str in get_args(annotation))

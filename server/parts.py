@@ -1,0 +1,110 @@
+"""What an open memory is made of, and how settings become it. Imported by the warm-up alone: its imports are heavy."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from inference.embedders import load_embedder
+from inference.summarizers.extractive import ExtractiveSummarizer
+from memory.errors import Unavailable
+from memory.ports import Clock, Embedder, RecordStore, Summarizer, TokenCounter
+from memory.recall import Recall, analyzer
+from memory.session_context import SessionContexts
+from memory.summarizing import Summarizing
+from memory.summary_triggers import SummaryTriggers
+from memory.tokens import EstimatedTokens
+from server.settings import Settings
+from storage.lance import IndexWriter, LanceIndex
+from storage.sql import SqlRecordStore, open_store, sqlite_url
+
+log = logging.getLogger("backstory.app")
+WRITER_SECONDS = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Without an embedder search goes on with keywords."""
+
+    store: SqlRecordStore
+    index: LanceIndex
+    writer: IndexWriter
+    embedder: Embedder | None
+    recall: Recall
+    counter: TokenCounter
+    summarizing: Summarizing
+    triggers: SummaryTriggers
+    session_contexts: SessionContexts
+
+    def close(self) -> None:
+        """Stops what runs in the background, with its helpers, then closes index and record."""
+        for step in (self.triggers.stop, lambda: self.writer.stop(WRITER_SECONDS), self.index.close, self.store.close):
+            _quietly(step)
+
+
+def open_parts(settings: Settings, clock: Clock) -> Parts:
+    """Opens the record, loads the model, starts the index writer.
+
+    Errors: StorageFailed, Invalid, Unavailable, each in one sentence.
+    """
+    if settings.encryption_key is not None:
+        raise Unavailable("BACKSTORY_ENCRYPTION_KEY is set, but this version cannot encrypt; unset it to go on without.")
+    store = open_store(_database_url(settings), migrate=settings.embedded)
+    try:
+        return _assembled(settings, clock, store)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _assembled(settings: Settings, clock: Clock, store: SqlRecordStore) -> Parts:
+    embedder = open_embedder(settings)
+    remote = settings.data_dir / "index" if "://" in settings.index_location else None
+    index = LanceIndex(settings.index_location, embedder.name if embedder else None, home=remote)
+    writer = IndexWriter(store, index, analyzer(), embedder)
+    counter = EstimatedTokens()
+    recall = Recall(store, index, embedder, clock)
+    summarizing = Summarizing(store, _summarizers(settings, embedder, counter), counter, clock)
+    triggers = SummaryTriggers(store, summarizing, counter)
+    writer.start()
+    triggers.start()
+    return Parts(
+        store=store,
+        index=index,
+        writer=writer,
+        embedder=embedder,
+        recall=recall,
+        counter=counter,
+        summarizing=summarizing,
+        triggers=triggers,
+        session_contexts=SessionContexts(store, recall, counter, clock),
+    )
+
+
+def _database_url(settings: Settings) -> str:
+    if settings.database_url is not None:
+        return settings.database_url.reveal()
+    return sqlite_url(settings.data_dir / "backstory.db")
+
+
+def open_embedder(settings: Settings) -> Embedder | None:
+    """The embedder, or None where there is none or it cannot be loaded; that is said once, on stderr."""
+    try:
+        return load_embedder(
+            settings.embedder,
+            openai_base_url=settings.openai_base_url,
+            openai_api_key=settings.openai_api_key.reveal() if settings.openai_api_key else None,
+        )
+    except Unavailable as missing:
+        log.warning("%s Search goes on with keywords only.", missing)
+        return None
+
+
+def _summarizers(settings: Settings, embedder: Embedder | None, counter: TokenCounter) -> list[Summarizer]:
+    return [ExtractiveSummarizer(embedder, counter)]
+
+
+def _quietly(step: Callable[[], object]) -> None:
+    try:
+        step()
+    except Exception:
+        log.exception("A part of the memory did not close")
