@@ -18,11 +18,6 @@ def is_postgresql(db: Connection) -> bool:
     return db.dialect.name == "postgresql"
 
 
-def current_xid(db: Connection) -> Any:
-    """What a new change is to carry: this transaction's id, or 0 where ids commit in order."""
-    return literal_column("pg_current_xact_id()::text::bigint") if is_postgresql(db) else 0
-
-
 def settled(db: Connection) -> ColumnElement[bool]:
     """True for changes that no open transaction can still precede."""
     if not is_postgresql(db):

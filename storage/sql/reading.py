@@ -32,6 +32,14 @@ from storage.sql.rows import (
     to_strategy,
     to_summary,
 )
+from storage.sql.statements import (
+    LATEST_ARCHIVED_SESSION,
+    OPEN_GLOBAL_SESSION,
+    OPEN_PROJECT_SESSION,
+    SESSION_BY_EXTERNAL_ID,
+    SESSION_BY_ID,
+    owner_parameters,
+)
 from storage.sql.tables import (
     changes,
     memory_strategies,
@@ -55,6 +63,7 @@ class SqlRecords:
     def __init__(self, db: Connection, owner: Owner) -> None:
         self._db = db
         self.owner = owner
+        self._parameters = owner_parameters(owner)
 
     def _mine(self, table: Table) -> ColumnElement[bool]:
         return and_(table.c.tenant_id == self.owner.tenant_id, table.c.user_id == self.owner.user_id)
@@ -65,25 +74,21 @@ class SqlRecords:
     def _messages(self) -> Select[Any]:
         return select(*columns_of(messages, MESSAGE_FIELDS)).where(self._mine(messages))
 
-    def _one_session(self, query: Select[Any]) -> Session | None:
-        row = self._db.execute(query.limit(1)).first()
+    def _one_session(self, query: Select[Any], wanted: str | None = None) -> Session | None:
+        row = self._db.execute(query, {**self._parameters, "wanted": wanted}).first()
         return None if row is None else to_session(row)
 
     def _many_messages(self, query: Select[Any]) -> list[Message]:
         return [to_message(row) for row in self._db.execute(query)]
 
     def session(self, session_id: str) -> Session | None:
-        return self._one_session(self._sessions().where(sessions.c.session_id == session_id))
+        return self._one_session(SESSION_BY_ID, session_id)
 
     def session_by_external_id(self, external_id: str) -> Session | None:
-        return self._one_session(self._sessions().where(sessions.c.external_id == external_id))
+        return self._one_session(SESSION_BY_EXTERNAL_ID, external_id)
 
     def open_session(self, project_id: str | None) -> Session | None:
-        return self._one_session(
-            self._sessions()
-            .where(sessions.c.archived_at.is_(None), same(sessions.c.project_id, project_id))
-            .order_by(sessions.c.last_activity_at.desc(), sessions.c.session_id.desc())
-        )
+        return self._one_session(OPEN_GLOBAL_SESSION if project_id is None else OPEN_PROJECT_SESSION, project_id)
 
     def sessions(self, where: SessionFilter, limit: int, before: tuple[datetime, str] | None = None) -> list[Session]:
         query = self._sessions().where(*session_conditions(where))
@@ -93,11 +98,7 @@ class SqlRecords:
         return [to_session(row) for row in self._db.execute(query)]
 
     def latest_archived(self) -> Session | None:
-        return self._one_session(
-            self._sessions()
-            .where(sessions.c.archived_at.is_not(None))
-            .order_by(sessions.c.archived_at.desc(), sessions.c.last_activity_at.desc(), sessions.c.session_id.desc())
-        )
+        return self._one_session(LATEST_ARCHIVED_SESSION)
 
     def message(self, message_id: str) -> Message | None:
         return self.messages([message_id]).get(message_id)

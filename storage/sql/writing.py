@@ -11,15 +11,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from memory.errors import NotFound
 from memory.model import ChangeKind, Message, Owner, Session, Strategy, Summary, UserContextEntry
 from storage.sql.digests import add_digest, remove_digest
-from storage.sql.feed import current_xid, is_postgresql
+from storage.sql.feed import is_postgresql
 from storage.sql.reading import SqlRecords, chunks
 from storage.sql.rows import draft_values, entry_values, message_values, owner_values, session_values
+from storage.sql.statements import CHANGING, COUNT_REVISION, INSERT_CHANGE, UPDATE_SESSION
 from storage.sql.tables import (
-    changes,
     memory_strategies,
     message_revisions,
     messages,
-    owners,
     sessions,
     summaries,
     user_context,
@@ -32,7 +31,8 @@ class SqlWritableRecords(SqlRecords):
 
     def __init__(self, db: Connection, owner: Owner) -> None:
         super().__init__(db, owner)
-        self._upsert(owners, {"revision": 1}, ("tenant_id", "user_id"), {"revision": owners.c.revision + 1})
+        db.execute(COUNT_REVISION[db.dialect.name], self._parameters)
+        self._touched: Session | None = None
 
     def _upsert(self, table: Table, values: dict[str, Any], key: tuple[str, ...], changed: dict[str, Any]) -> None:
         insert = postgresql.insert if is_postgresql(self._db) else sqlite.insert
@@ -41,6 +41,21 @@ class SqlWritableRecords(SqlRecords):
 
     def add_session(self, session: Session) -> None:
         self._db.execute(sessions.insert(), {**owner_values(self.owner), **session_values(session)})
+        self._touched = session
+
+    def session(self, session_id: str) -> Session | None:
+        # The lock that this transaction holds keeps what it has seen of a session true.
+        if self._touched is None or self._touched.session_id != session_id:
+            self._touched = super().session(session_id)
+        return self._touched
+
+    def session_by_external_id(self, external_id: str) -> Session | None:
+        self._touched = super().session_by_external_id(external_id)
+        return self._touched
+
+    def open_session(self, project_id: str | None) -> Session | None:
+        self._touched = super().open_session(project_id)
+        return self._touched
 
     def _existing(self, session_id: str) -> Session:
         session = self.session(session_id)
@@ -49,11 +64,9 @@ class SqlWritableRecords(SqlRecords):
         return session
 
     def _set_session(self, session: Session) -> None:
-        self._db.execute(
-            update(sessions)
-            .where(self._mine(sessions), sessions.c.session_id == session.session_id)
-            .values(session_values(session))
-        )
+        values = {f"new_{name}": getattr(session, name) for name in CHANGING}
+        self._db.execute(UPDATE_SESSION, {**self._parameters, "wanted": session.session_id, **values})
+        self._touched = session
 
     def update_session(
         self,
@@ -94,16 +107,9 @@ class SqlWritableRecords(SqlRecords):
     def _announce(self, kind: ChangeKind, subjects: Sequence[Message], at: datetime) -> None:
         # Row by row: many rows in one statement may be given their ids in any order.
         for subject in subjects:
-            self._db.execute(
-                changes.insert().values(
-                    xid=current_xid(self._db),
-                    kind=kind,
-                    session_id=subject.session_id,
-                    message_id=subject.message_id,
-                    changed_at=at,
-                    **owner_values(self.owner),
-                )
-            )
+            values = {"kind": kind, "session_id": subject.session_id, "message_id": subject.message_id}
+            row = {**owner_values(self.owner), **values, "changed_at": at}
+            self._db.execute(INSERT_CHANGE[self._db.dialect.name], row)
 
     def replace_message(self, message: Message) -> None:
         old = self.message(message.message_id)
