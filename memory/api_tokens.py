@@ -3,50 +3,16 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Protocol
+from collections.abc import Iterable
+from datetime import timedelta
 
 from memory.errors import NotFound
 from memory.model import Owner
+from memory.people import ApiToken, TokenStore
 from memory.ports import Clock
 
 PREFIX = "bst"
 _SECRET_BYTES = 32
-
-
-@dataclass(frozen=True, slots=True)
-class ApiToken:
-    """What is kept of a token. `digest` is the hex SHA-256 of its secret half, which nobody can guess or recover."""
-
-    token_id: str
-    owner: Owner
-    rights: frozenset[str]
-    digest: str
-    created_at: datetime
-    expires_at: datetime | None = None
-    revoked_at: datetime | None = None
-    last_used_at: datetime | None = None
-
-    def usable(self, now: datetime) -> bool:
-        """Whether it may still be used."""
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
-
-
-class TokenStore(Protocol):
-    """Where tokens are kept."""
-
-    def add_token(self, token: ApiToken) -> None: ...
-    def token(self, token_id: str) -> ApiToken | None: ...
-    def tokens(self) -> list[ApiToken]:
-        """Every tenant's, oldest first."""
-        ...
-
-    def revoke_token(self, token_id: str, at: datetime) -> None: ...
-    def note_use(self, used: Mapping[str, datetime]) -> None:
-        """Moves `last_used_at` forward, never back."""
-        ...
 
 
 def issue(

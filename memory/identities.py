@@ -1,78 +1,17 @@
-"""Who somebody is: users, the identities they are recognised by, and how a caller is told apart from others."""
+"""Who somebody is: how a caller is recognised, and told apart from others."""
 
 import unicodedata
 import uuid
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
 
 from memory.errors import Conflict, Invalid, NotFound, shown
-from memory.identity_values import Identity, Kind, guesses, normalise
+from memory.identity_values import guesses, normalise
+from memory.people import Directory, Identity, Kind, People, User
 from memory.ports import Clock
 
-Action = Literal["created", "linked", "unlinked", "merged"]
 STRONG: tuple[Kind, ...] = ("voiceprint", "external", "email")
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """Somebody with a memory. `merged_into` is set once this user has been found to be another one."""
-
-    user_id: str
-    created_at: datetime
-    display_name: str | None = None
-    merged_into: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of a user's history: what was linked, unlinked or merged, and when."""
-
-    user_id: str
-    action: Action
-    at: datetime
-    identity: Identity | None = None
-    other_user_id: str | None = None
-
-
-class People(Protocol):
-    """One tenant's users inside one transaction. Merged users are reached through `user` alone."""
-
-    def user(self, user_id: str) -> User | None: ...
-    def users(self, limit: int, after: str | None = None) -> list[User]:
-        """By id, merged ones left out."""
-        ...
-
-    def users_with(self, identity: Identity) -> list[User]:
-        """Everybody whom this identity is linked to, longest linked first."""
-        ...
-
-    def identities(self, user_id: str) -> list[Identity]: ...
-    def history(self, user_id: str) -> list[Event]:
-        """Oldest first; a user's own and that of everybody merged into them."""
-        ...
-
-    def add_user(self, user: User) -> None: ...
-    def rename(self, user_id: str, display_name: str) -> None: ...
-    def link(self, user_id: str, identity: Identity, at: datetime) -> None:
-        """No effect when it is linked already."""
-        ...
-
-    def unlink(self, user_id: str, identity: Identity, at: datetime) -> None: ...
-    def merge(self, user_id: str, into: str, at: datetime) -> None:
-        """Moves identities, access tokens and everything recorded from one user to the other."""
-        ...
-
-
-class Directory(Protocol):
-    """The users of every tenant."""
-
-    def read(self, tenant_id: str) -> AbstractContextManager[People]: ...
-    def write(self, tenant_id: str) -> AbstractContextManager[People]:
-        """Serialised within the tenant; all or nothing."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +83,13 @@ def resolve(directory: Directory, tenant_id: str, text: str, region: str | None)
 
 
 def register(directory: Directory, tenant_id: str, user_id: str, clock: Clock, display_name: str | None = None) -> User:
-    """The user by this id, added when new. Errors: Conflict when the id was merged into another user."""
-    with directory.write(tenant_id) as people:
-        user = people.user(user_id)
-        if user is None:
-            return _add(people, display_name, clock(), user_id)
-        if user.merged_into is not None:
-            raise Conflict(f"User {shown(user_id)} was merged into {shown(user.merged_into)}; use that id instead.")
+    """The user by this id, added when new; whoever they were merged into, where they were."""
+    with directory.read(tenant_id) as people:
+        user = _current(people, user_id)
+    if user is not None:
         return user
+    with directory.write(tenant_id) as people:
+        return _current(people, user_id) or _add(people, display_name, clock(), user_id)
 
 
 def link(directory: Directory, tenant_id: str, user_id: str, identity: Identity, clock: Clock) -> None:

@@ -2,24 +2,13 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
-from typing import Literal, get_args
 
 from memory.errors import Invalid, shown
+from memory.people import Identity, Kind
 
-Kind = Literal["phone", "email", "voiceprint", "external", "call"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 MAX_LENGTH = 255
 _EMAIL = re.compile(r"[^\s@<>\",;]+@[^\s@<>\",;.]+(\.[^\s@<>\",;.]+)*")
 _URI = re.compile(r"(?:sips?|tel|callto):", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """One way to recognise a user; `value` is in normal form."""
-
-    kind: Kind
-    value: str
 
 
 def normalise(kind: Kind, text: str, region: str | None = None) -> Identity:
@@ -79,7 +68,8 @@ def guesses(text: str, region: str | None) -> list[Identity]:
     if text.startswith("call:"):
         return [Identity("call", text.removeprefix("call:").strip())]
     found = []
-    for kind in ("external", "voiceprint", "email", "phone"):
+    kinds: tuple[Kind, ...] = ("external", "voiceprint", "email", "phone")
+    for kind in kinds:
         try:
             found.append(normalise(kind, text, region))
         except Invalid:

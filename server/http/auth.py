@@ -14,8 +14,9 @@ from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from memory.api_tokens import TokenStore, verify
+from memory.api_tokens import verify
 from memory.errors import BackstoryError
+from memory.people import TokenStore
 from memory.ports import Clock
 from server.http.limits import Buckets, refused
 from server.http.principal import Principal, authenticated, known_rights
@@ -46,7 +47,7 @@ class OwnTokens:
             return None
         with self._lock:
             self._used[found.token_id] = self.clock()
-        return Principal(found.owner, known_rights(found.rights), found.token_id, found.expires_at)
+        return Principal(found.owner, known_rights(found.rights), found.token_id, found.expires_at, own=True)
 
     def write_last_use(self) -> None:
         """Records when tokens were last used, all since the last time in one transaction."""

@@ -25,12 +25,14 @@ def known_rights(names: Iterable[str]) -> frozenset[Right]:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """`key` names the token in logs and limits: its id, or a digest of the issuer's token; never the token."""
+    """`key` names the token in logs and limits: its id, or a digest of the issuer's token; never the token. `own` says
+    that we issued it."""
 
     owner: Owner
     rights: frozenset[Right]
     key: str
     expires_at: datetime | None = None
+    own: bool = False
 
 
 class _Access(AccessToken):

@@ -18,6 +18,23 @@ class Stream:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
 
+@dataclass(eq=False, slots=True)
+class Work:
+    """One request in flight."""
+
+    traffic: "Traffic"
+    counted: bool = True
+
+    def release(self) -> None:
+        """No longer waits to be finished. Safe to call twice."""
+        if not self.counted:
+            return
+        self.counted = False
+        self.traffic.working -= 1
+        if self.traffic.draining and not self.traffic.working:
+            self.traffic.idle.set()
+
+
 @dataclass(slots=True)
 class Traffic:
     """Used on the event loop alone. Once `draining`, no new request is taken."""
@@ -28,15 +45,14 @@ class Traffic:
     streams: set[Stream] = field(default_factory=set)
 
     @contextmanager
-    def work(self) -> Generator[None, None, None]:
-        """Counts something that must finish before the server stops."""
+    def work(self) -> Generator["Work", None, None]:
+        """Counts something that must finish before the server stops, unless it turns out to be a stream."""
         self.working += 1
+        work = Work(self)
         try:
-            yield
+            yield work
         finally:
-            self.working -= 1
-            if self.draining and not self.working:
-                self.idle.set()
+            work.release()
 
     @contextmanager
     def stream(self, transport: str, principal: Principal | None) -> Generator[Stream, None, None]:

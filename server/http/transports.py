@@ -12,8 +12,10 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.runner import serve_dual_era_loop
 from mcp.server.sse import SseServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
-from mcp.types import CallToolResult
+from mcp.types import SubscriptionsListenResult
+from mcp_types.methods import SPEC_CLIENT_METHODS
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
@@ -64,7 +66,8 @@ class Transports:
         if scope["method"] == "GET":
             await self._streaming("http", self.manager.handle_request, scope, receive, send)
             return
-        with self.traffic.work():
+        with self.traffic.work() as work:
+            scope["backstory.log"]["work"] = work
             if self._is_orphan(scope):
                 await self._serve_orphan(scope, receive, send)
             else:
@@ -137,8 +140,11 @@ class Transports:
 
     async def _observe(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """MCP middleware: counts, times and logs each request by method and by the tool's registered name."""
-        if ctx.request_id is None or ctx.method == LISTEN:
+        if ctx.request_id is None:
             return await call_next(ctx)
+        if ctx.method == LISTEN:
+            return await self._listen(ctx, call_next)
+        method = ctx.method if ctx.method in SPEC_CLIENT_METHODS else "other"
         name = self._name(ctx)
         outcome, started = "failed", time.perf_counter()
         try:
@@ -148,9 +154,21 @@ class Transports:
             return result
         finally:
             seconds = time.perf_counter() - started
-            self.metrics.calls.labels(ctx.method, name, outcome).inc()
-            self.metrics.call_seconds.labels(ctx.method, name).observe(seconds)
-            _note_call(ctx, name, outcome, seconds)
+            self.metrics.calls.labels(method, name, outcome).inc()
+            self.metrics.call_seconds.labels(method, name).observe(seconds)
+            _note_call(_entry(ctx), method, name, outcome, seconds)
+
+    async def _listen(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        """A listening request is a stream: nobody waits for its end, and it ends with its token or the server."""
+        entry, request = _entry(ctx), getattr(ctx, "request", None)
+        if (work := entry.get("work")) is not None:
+            work.release()
+        entry["stream"] = True
+        principal = request.scope.get("backstory.principal") if request is not None else None
+        ended: HandlerResult = None
+        with self.traffic.stream("listen", principal):
+            ended = await call_next(ctx)
+        return ended or SubscriptionsListenResult(_meta={SUBSCRIPTION_ID_META_KEY: ctx.request_id})
 
     def _name(self, ctx: ServerRequestContext[Any, Any]) -> str:
         given = (ctx.params or {}).get("name")
@@ -159,18 +177,21 @@ class Transports:
 
 
 def _is_error(result: HandlerResult) -> bool:
-    return bool(
-        result.is_error if isinstance(result, CallToolResult) else isinstance(result, dict) and result.get("isError")
-    )
+    return isinstance(result, dict) and bool(result.get("isError"))
 
 
-def _note_call(ctx: ServerRequestContext[Any, Any], name: str, outcome: str, seconds: float) -> None:
-    """Adds the call to its HTTP request's line; writes one of its own where that line is written already (SSE)."""
+def _entry(ctx: ServerRequestContext[Any, Any]) -> dict[str, Any]:
+    """What is noted about the HTTP request that carried a call."""
     request = getattr(ctx, "request", None)
     entry = request.scope.get("backstory.log") if request is not None else None
-    fields = {"call": ctx.method, "outcome": outcome} | ({"name": name} if name else {})
-    if entry is not None and not entry.get("done"):
+    return entry if entry is not None else {"done": True}
+
+
+def _note_call(entry: dict[str, Any], method: str, name: str, outcome: str, seconds: float) -> None:
+    """Adds the call to its HTTP request's line; writes one of its own where that line is written already (SSE)."""
+    fields = {"call": method, "outcome": outcome} | ({"name": name} if name else {})
+    if not entry.get("done"):
         entry.update(fields)
         return
-    request_id = entry["request_id"] if entry is not None else None
-    requests_log.info("call", extra={"fields": {"request_id": request_id, **fields, "ms": round(seconds * 1000, 1)}})
+    ms = round(seconds * 1000, 1)
+    requests_log.info("call", extra={"fields": {"request_id": entry.get("request_id"), **fields, "ms": ms}})

@@ -186,3 +186,52 @@ memory_strategies = Table(
     Column("strategy", SafeJson, nullable=False),
     PrimaryKeyConstraint("tenant_id", "user_id", "level", "name"),
 )
+
+users = Table(
+    "users",
+    metadata,
+    *owner_columns(),
+    Column("display_name", SafeText),
+    Column("created_at", Micros, nullable=False),
+    Column("merged_into", SafeText),
+    PrimaryKeyConstraint("tenant_id", "user_id"),
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    *owner_columns(),
+    Column("kind", SafeText, nullable=False),
+    Column("value", SafeText, nullable=False),
+    Column("linked_at", Micros, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "kind", "value", "user_id"),
+    Index("identities_of_user", "tenant_id", "user_id"),
+)
+
+identity_history = Table(
+    "identity_history",
+    metadata,
+    Column("event_id", CHANGE_ID, primary_key=True, autoincrement=True),
+    *owner_columns(),
+    Column("action", SafeText, nullable=False),
+    Column("happened_at", Micros, nullable=False),
+    Column("kind", SafeText),
+    Column("value", SafeText),
+    Column("other_user_id", SafeText),
+    Index("identity_history_of_user", "tenant_id", "user_id"),
+    sqlite_autoincrement=True,
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("token_id", SafeText, primary_key=True),
+    *owner_columns(),
+    Column("rights", SafeText, nullable=False),
+    Column("digest", SafeText, nullable=False),
+    Column("created_at", Micros, nullable=False),
+    Column("expires_at", Micros),
+    Column("revoked_at", Micros),
+    Column("last_used_at", Micros),
+    Index("api_tokens_of_user", "tenant_id", "user_id"),
+)
