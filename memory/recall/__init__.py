@@ -1,0 +1,7 @@
+"""Recall: finding the right messages again."""
+
+from memory.recall.passages import analyzer
+from memory.recall.request import SearchRequest, SearchResult, Stretch, TopicRequest, TopicResult
+from memory.recall.searching import Recall, Reranker
+
+__all__ = ["Recall", "Reranker", "SearchRequest", "SearchResult", "Stretch", "TopicRequest", "TopicResult", "analyzer"]

@@ -1,0 +1,241 @@
+"""One owner's messages as arrays: what scoring needs of them, kept in step one message at a time.
+
+A corpus that was changed message by message scores like one built afresh from the same messages.
+"""
+
+from array import array
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+
+from memory.model import Message, MessageFilter
+from memory.ports import Vector
+from memory.recall.columns import Array, Columns
+from memory.recall.languages import plausible
+from memory.recall.passages import searchable_text
+from memory.recall.sentences import question_share, time_words
+from memory.recall.terms import Token, tokens_of, words
+
+HEAD = 40
+"""Tokens of a neighbour that count in a window: long replies do not swamp what stands beside them."""
+
+REACH = 2
+"""Neighbours on each side in a window."""
+
+Mask = npt.NDArray[np.bool_]
+Slots = npt.NDArray[np.int64]
+ROLES = ("user", "assistant", "system", "tool")
+
+
+class Corpus:
+    """Not safe for threads by itself. Slots number the messages in the order they came; erased ones stay dead."""
+
+    def __init__(self, dimension: int) -> None:
+        self.columns = Columns(
+            alive=(np.bool_, 0),
+            session=(np.int32, 0),
+            project=(np.int32, 0),
+            speaker=(np.int32, 0),
+            channel=(np.int32, 0),
+            role=(np.int8, 0),
+            occurred=(np.float64, 0),
+            length=(np.int32, 0),
+            head=(np.int32, 0),
+            near=(np.int32, 2 * REACH),
+            question=(np.float32, 0),
+            times=(np.float32, 0),
+            embedded=(np.bool_, 0),
+        )
+        self._vectors = Columns(row=(np.float32, dimension))
+        self.ids: list[str] = []
+        self.slots: dict[str, int] = {}
+        self.seqs: list[int] = []
+        self.codes: dict[str, dict[str | None, int]] = {"session": {}, "project": {}, "speaker": {}, "channel": {}}
+        self.languages: dict[str, int] = {}
+        self._prints: dict[str, tuple[object, ...]] = {}
+        self._postings: dict[str, array[int]] = {}
+        self._order: dict[int, list[tuple[int, int]]] = {}
+        self._later: dict[int, list[Vector]] = {}
+        self._entries = 0
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    @property
+    def dead(self) -> int:
+        """Slots taken by messages that were erased or replaced."""
+        return self.columns.size - len(self.slots)
+
+    @property
+    def nbytes(self) -> int:
+        """About what it takes in memory."""
+        later = sum(len(rows) for rows in self._later.values()) * self._vectors["row"].shape[1] * 4
+        return (
+            self.columns.nbytes
+            + self._vectors.nbytes
+            + later
+            + 12 * self._entries
+            + 220 * len(self._postings)
+            + 450 * len(self.ids)
+        )
+
+    def put(self, message: Message) -> None:
+        """Adds a message, or replaces the one of that id; nothing happens when it is there as it is."""
+        seen = _print(message)
+        if self._prints.get(message.message_id) == seen:
+            return
+        if message.message_id in self.slots:
+            self.remove(message.message_id)
+        self._prints[message.message_id] = seen
+        slot = self.columns.add()
+        self._vectors.add()
+        self.ids.append(message.message_id)
+        self.seqs.append(message.seq)
+        self.slots[message.message_id] = slot
+        self._describe(slot, message)
+        self._post(slot, message)
+        order = self._order.setdefault(int(self.columns["session"][slot]), [])
+        insort(order, (message.seq, slot))
+        self._relink(order, bisect_left(order, (message.seq, slot)))
+
+    def remove(self, message_id: str) -> None:
+        """Forgets a message; unknown ids are ignored."""
+        slot = self.slots.pop(message_id, None)
+        if slot is None:
+            return
+        del self._prints[message_id]
+        self._later.pop(slot, None)
+        self.columns["alive"][slot] = False
+        order = self._order[int(self.columns["session"][slot])]
+        place = bisect_left(order, (self.seqs[slot], slot))
+        del order[place]
+        self._relink(order, place)
+
+    def _describe(self, slot: int, message: Message) -> None:
+        columns = self.columns
+        columns["alive"][slot] = True
+        for name in self.codes:
+            columns[name][slot] = self._code(
+                name, getattr(message, "session_id" if name == "session" else _FIELD[name])
+            )
+        columns["role"][slot] = ROLES.index(message.role)
+        columns["occurred"][slot] = message.occurred_at.timestamp()
+        columns["question"][slot] = question_share(message.content[:20_000])
+        columns["times"][slot] = time_words(message.content[:2_000])
+
+    def _code(self, name: str, value: str | None) -> int:
+        known = self.codes[name]
+        return known.setdefault(value, len(known))
+
+    def _post(self, slot: int, message: Message) -> None:
+        pieces = words(searchable_text(message))
+        found = plausible(pieces)
+        if len(found) == 1:
+            self.languages[found[0]] = self.languages.get(found[0], 0) + 1
+        tokens = tokens_of(pieces, found)
+        self.columns["length"][slot] = len(tokens)
+        self.columns["head"][slot] = min(len(tokens), HEAD)
+        whole, head = _counts(tokens), _counts(tokens[:HEAD])
+        for term, count in whole.items():
+            posting = self._postings.get(term)
+            if posting is None:
+                posting = self._postings[term] = array("i")
+            posting.extend((slot, count, head.get(term, 0)))
+        self._entries += len(whole)
+
+    def _relink(self, order: Sequence[tuple[int, int]], place: int) -> None:
+        near = self.columns["near"]
+        for i in range(max(0, place - REACH), min(len(order), place + REACH + 1)):
+            beside = [j for k in range(1, REACH + 1) for j in (i - k, i + k)]
+            near[order[i][1]] = [order[j][1] if 0 <= j < len(order) else -1 for j in beside]
+
+    def set_vectors(self, message_ids: Sequence[str], parts: Sequence[int], matrix: Vector) -> None:
+        """Takes what an index has: one row a passage, L2-normalised; rows of unknown messages are ignored."""
+        first = self._vectors["row"]
+        for message_id, part, row in zip(message_ids, parts, matrix, strict=True):
+            slot = self.slots.get(message_id)
+            if slot is None or len(row) != first.shape[1]:
+                continue
+            if part == 0:
+                first[slot] = row
+                self.columns["embedded"][slot] = True
+            else:
+                self._later.setdefault(slot, []).append(np.array(row, dtype=np.float32))
+
+    def without_vectors(self) -> list[str]:
+        """Ids of the messages that have words but no vector yet."""
+        lacking = self.columns["alive"] & ~self.columns["embedded"] & (self.columns["length"] > 0)
+        return [self.ids[slot] for slot in np.flatnonzero(lacking)]
+
+    def cosines(self, vector: Vector) -> tuple[Array, Array]:
+        """(of each slot's first passage, the best of its later passages or -1), against a query's vector."""
+        first = self._vectors["row"] @ vector
+        later = np.full(len(first), -1.0, dtype=np.float32)
+        if self._later:
+            slots = list(self._later)
+            rows = np.stack(list(chain.from_iterable(self._later.values())))
+            owner = np.repeat(slots, [len(self._later[s]) for s in slots])
+            np.maximum.at(later, owner, rows @ vector)
+        return first, later
+
+    def mask(self, where: MessageFilter) -> Mask:
+        """Which slots pass; the same rule as `MessageFilter.admits`."""
+        columns = self.columns
+        passes = columns["alive"].copy()
+        if where.scope != "all":
+            is_global = columns["project"] == self.codes["project"].get(None, -1)
+            passes &= is_global if where.scope == "global" else ~is_global
+        for name, value in (("project", where.project_id), ("session", where.session_id), ("channel", where.channel)):
+            if value is not None:
+                passes &= columns[name] == self.codes[name].get(value, -1)
+        if where.role is not None:
+            passes &= columns["role"] == ROLES.index(where.role)
+        if where.since is not None:
+            passes &= columns["occurred"] >= where.since.timestamp()
+        if where.until is not None:
+            passes &= columns["occurred"] < where.until.timestamp()
+        return passes
+
+    def frequencies(self, token: Token) -> tuple[Array, Array]:
+        """(in the whole message, in its head): how often each slot has the token, by the best of its terms."""
+        size = self.columns.size
+        whole, head = np.zeros(size + 1, dtype=np.float32), np.zeros(size + 1, dtype=np.float32)
+        for term in token:
+            posting = self._postings.get(term)
+            if posting:
+                entries = np.frombuffer(posting, dtype=np.intc).reshape(-1, 3)
+                slots = entries[:, 0]
+                whole[slots] = np.maximum(whole[slots], entries[:, 1])
+                head[slots] = np.maximum(head[slots], entries[:, 2])
+                del entries, slots
+        return whole, head
+
+    def vocabulary(self) -> Iterable[str]:
+        """Every term that some message, perhaps an erased one, has or had."""
+        return self._postings.keys()
+
+    def names(self, base: Mask) -> list[str]:
+        """The speakers of the messages in `base`."""
+        present = set(np.unique(self.columns["speaker"][base]).tolist())
+        return [name for name, code in self.codes["speaker"].items() if name is not None and code in present]
+
+
+_FIELD = {"project": "project_id", "speaker": "speaker", "channel": "channel"}
+
+
+def _counts(tokens: Sequence[Token]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for token in tokens:
+        for term in token:
+            counts[term] = counts.get(term, 0) + 1
+    return counts
+
+
+def _print(message: Message) -> tuple[object, ...]:
+    """What tells whether a message is as it was."""
+    moment: datetime = message.occurred_at
+    return (message.session_id, message.seq, message.digest or message.content, message.status, moment, message.speaker)

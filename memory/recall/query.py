@@ -1,0 +1,60 @@
+"""What a question asks for: whose words, when, and by which terms."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memory.model import Role
+from memory.recall.dates import Period
+from memory.recall.terms import Token
+
+ROLE_WORDS = frozenset({"user", "assistant", "system", "tool", "ai", "bot", "human", "agent", "model"})
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A query as understood. `text` is the query, `bare` the same without the participants' names."""
+
+    text: str
+    bare: str
+    tokens: tuple[Token, ...]
+    bare_tokens: tuple[Token, ...]
+    named: tuple[str, ...] = ()
+    role: Role | None = None
+    asks_when: bool = False
+    gathers: bool = False
+    periods: tuple[Period, ...] = ()
+    refers_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The participants that a query names."""
+
+    named: tuple[str, ...]
+    bare: str
+
+
+def strip_names(query: str, participants: Sequence[str]) -> Names:
+    """Which participants `query` names, by full or first name, and the query without those names."""
+    named: list[str] = []
+    bare = query
+    for name in participants:
+        forms = _forms(name)
+        if not forms:
+            continue
+        pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, forms))})(?:['’]s?)?(?!\w)", re.IGNORECASE)
+        if pattern.search(query):
+            named.append(name)
+            bare = pattern.sub(" ", bare)
+    bare = re.sub(r"\s+", " ", bare).strip()
+    return Names(tuple(named), bare if re.search(r"\w", bare) else query)
+
+
+def _forms(name: str) -> list[str]:
+    """The full name and, when it has several parts, its first one; longest first. Roles are not names."""
+    parts = name.split()
+    if not parts or name.casefold() in ROLE_WORDS:
+        return []
+    first = parts[0]
+    return [name, first] if len(parts) > 1 and len(first) > 2 and first.casefold() not in ROLE_WORDS else [name]

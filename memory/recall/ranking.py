@@ -1,0 +1,121 @@
+"""The score of a message: one weighted sum over small features. Pure; the weights are in `memory.recall.weights`.
+
+Every feature maps a `Scene` (n messages of one scope, and the question) to n figures, mostly between 0 and 1.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from memory.recall.columns import Array
+from memory.recall.corpus import ROLES, Corpus
+from memory.recall.dates import date_match
+from memory.recall.evidence import Evidence
+from memory.recall.query import Question
+
+LATER_PASSAGE = 0.05
+"""What a later passage of a long message must be closer by to count in place of the first: long replies have many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What features look at: the evidence, the question, and the messages' own columns, all over the same n rows."""
+
+    evidence: Evidence
+    question: Question
+    role: Array
+    speaker: Array
+    occurred: Array
+    asking: Array
+    times: Array
+
+
+def scene(corpus: Corpus, evidence: Evidence, question: Question) -> Scene:
+    """The scene of `question` over the messages that `evidence` speaks of."""
+    columns, slots = corpus.columns, evidence.slots
+    code = corpus.codes["speaker"].get(question.named[0], -1) if len(question.named) == 1 else -1
+    return Scene(
+        evidence=evidence,
+        question=question,
+        role=columns["role"][slots],
+        speaker=columns["speaker"][slots] == code,
+        occurred=columns["occurred"][slots],
+        asking=columns["question"][slots],
+        times=columns["times"][slots],
+    )
+
+
+def vector(s: Scene) -> Array:
+    """How much closer than its peers the message is in meaning, in standard deviations; 0 without a vector."""
+    known = s.evidence.has_vector
+    if not known.any():
+        return np.zeros(len(known))
+    cosine = np.maximum(s.evidence.cosine, s.evidence.later_cosine - LATER_PASSAGE)
+    mean, spread = cosine[known].mean(), cosine[known].std()
+    return np.where(known, (cosine - mean) / max(float(spread), 1e-6), 0.0)
+
+
+def window(s: Scene) -> Array:
+    """Keywords in the message and around it, as a share of the best."""
+    return _share(s.evidence.window)
+
+
+def session(s: Scene) -> Array:
+    """The best single message of the session by keywords, as a share of the best of all."""
+    turn = _share(s.evidence.turn)
+    best = np.zeros(int(s.evidence.session.max(initial=-1)) + 1)
+    np.maximum.at(best, s.evidence.session, turn)
+    return best[s.evidence.session]
+
+
+def speaker(s: Scene) -> Array:
+    """1 where the one participant that the question names speaks."""
+    return s.speaker.astype(np.float64)
+
+
+def role(s: Scene) -> Array:
+    """1 where the one speaks whom the question means by "I" or "you"."""
+    if s.question.role is None:
+        return np.zeros(len(s.role))
+    return (s.role == ROLES.index(s.question.role)).astype(np.float64)
+
+
+def date(s: Scene) -> Array:
+    """How well the time of the message suits the times that the question speaks of."""
+    return date_match(s.question.periods, s.occurred)
+
+
+def question(s: Scene) -> Array:
+    """The share of the message that asks instead of telling."""
+    return s.asking.astype(np.float64)
+
+
+def times(s: Scene) -> Array:
+    """Time words in the message, when the question asks when."""
+    return s.times.astype(np.float64) if s.question.asks_when else np.zeros(len(s.times))
+
+
+FEATURES: Mapping[str, Callable[[Scene], Array]] = {
+    "vector": vector,
+    "window": window,
+    "session": session,
+    "speaker": speaker,
+    "role": role,
+    "date": date,
+    "question": question,
+    "times": times,
+}
+
+
+def score(s: Scene, weights: Mapping[str, float]) -> Array:
+    """The weighted sum for every message of the scene."""
+    total = np.zeros(len(s.evidence.slots))
+    for name, weight in weights.items():
+        if weight:
+            total += weight * FEATURES[name](s)
+    return total
+
+
+def _share(values: Array) -> Array:
+    return values / max(float(values.max(initial=0.0)), 1e-9)

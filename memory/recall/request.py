@@ -1,0 +1,95 @@
+"""What a search is asked for and what it answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from memory.errors import Invalid
+from memory.model import Hit, Interpreted, Message, MessageFilter
+
+MAX_LIMIT = 100
+MAX_QUERY = 4000
+MAX_QUERIES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """`queries` are rewordings that widen the net; `time_zone` is an IANA name, UTC when absent."""
+
+    query: str
+    queries: Sequence[str] = ()
+    where: MessageFilter = MessageFilter()
+    days_back: float | None = None
+    limit: int = 10
+    time_zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Hits best first, ties by message id."""
+
+    hits: list[Hit]
+    interpreted: Interpreted
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRequest:
+    """`window` neighbours on each side of what is found; `max_tokens` bounds the messages as rendered."""
+
+    topic: str
+    where: MessageFilter = MessageFilter()
+    days_back: float | None = None
+    max_tokens: int = 1500
+    window: int = 3
+    time_zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Consecutive messages of one session, from_seq to to_seq both included."""
+
+    session_id: str
+    session_title: str | None
+    from_seq: int
+    to_seq: int
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicResult:
+    """Stretches in the order they happened; `tokens` is what they take."""
+
+    stretches: list[Stretch]
+    tokens: int
+    interpreted: Interpreted = Interpreted()
+
+
+def checked_queries(query: str, queries: Sequence[str]) -> list[str]:
+    """The query, then its distinct rewordings. Errors: Invalid when the query is empty or too long."""
+    if not query.strip():
+        raise Invalid("The query", "is empty", "say in a few words what to look for")
+    if len(queries) > MAX_QUERIES:
+        raise Invalid("The rewordings", f"are {len(queries)}", f"give at most {MAX_QUERIES}")
+    found = dict.fromkeys(text.strip()[:MAX_QUERY] for text in (query, *queries))
+    return [text for text in found if text]
+
+
+def checked_limit(limit: int) -> int:
+    """`limit` when it is allowed. Errors: Invalid."""
+    if not 1 <= limit <= MAX_LIMIT:
+        raise Invalid("The limit", f"is {limit}", f"give 1 to {MAX_LIMIT}")
+    return limit
+
+
+def bounded(where: MessageFilter, days_back: float | None, now: datetime) -> MessageFilter:
+    """`where` with `days_back` turned into its `since`; the later bound wins. Errors: Invalid."""
+    from dataclasses import replace
+
+    if where.since is not None and where.until is not None and where.since >= where.until:
+        raise Invalid("The time range", "ends before it begins", "give a 'since' that is earlier than 'until'")
+    if days_back is None:
+        return where
+    if not 0 < days_back <= 100_000:
+        raise Invalid("days_back", f"is {days_back:g}", "give a number of days above 0")
+    since = now - timedelta(days=days_back)
+    return where if where.since is not None and where.since > since else replace(where, since=since)

@@ -1,0 +1,202 @@
+"""The use case: a question in, messages out, best first."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from memory.model import Hit, Interpreted, MessageFilter, Owner
+from memory.ports import Clock, Embedder, PassageIndex, RecordStore, TokenCounter, Vector
+from memory.recall.cold import candidates
+from memory.recall.columns import Array
+from memory.recall.corpus import Corpus, Mask
+from memory.recall.evidence import gather
+from memory.recall.hot import Entry, HotCorpora
+from memory.recall.query import Question
+from memory.recall.ranking import scene, score
+from memory.recall.request import (
+    SearchRequest,
+    SearchResult,
+    TopicRequest,
+    TopicResult,
+    bounded,
+    checked_limit,
+    checked_queries,
+)
+from memory.recall.understanding import interpreted, local_now, understood
+from memory.recall.weights import weights_for
+
+HOT_BYTES = 256 << 20
+HOT_MESSAGES = 60_000
+SPARE = 20
+"""Messages read back beyond the limit, in case some were erased in the meantime."""
+
+Ranked = list[tuple[str, float]]
+Asked = Sequence[tuple[Question, Vector | None]]
+log = logging.getLogger("backstory.recall")
+
+
+class Reranker(Protocol):
+    """A model that reads question and message together; slower and better than any score of parts."""
+
+    def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
+        """One figure a text, higher is better, on the scale of a logit."""
+        ...
+
+
+class Recall:
+    """Search over one record and its index; safe for threads. Without index or embedder it goes by keywords."""
+
+    def __init__(
+        self,
+        store: RecordStore,
+        index: PassageIndex | None,
+        embedder: Embedder | None,
+        clock: Clock,
+        *,
+        counter: TokenCounter | None = None,
+        reranker: Reranker | None = None,
+        weights: Mapping[str, float] | None = None,
+        hot_bytes: int = HOT_BYTES,
+        hot_messages: int = HOT_MESSAGES,
+    ) -> None:
+        self._store = store
+        self._index = index
+        self._embedder = embedder
+        self._clock = clock
+        self._counter = counter
+        self._reranker = reranker
+        self._weights = dict(weights) if weights is not None else None
+        self._hot = HotCorpora(
+            store,
+            index,
+            embedder,
+            most_bytes=hot_bytes,
+            most_messages=hot_messages if index is not None else 2**62,
+        )
+
+    def search(self, owner: Owner, request: SearchRequest) -> SearchResult:
+        """The messages that answer best. Errors: Invalid for an empty query and for values out of range."""
+        limit = checked_limit(request.limit)
+        ranked, told, where = self._ranked(owner, request)
+        return SearchResult(self._read_back(owner, where, ranked, limit), told)
+
+    def topic(self, owner: Owner, request: TopicRequest) -> TopicResult:
+        """The stretches of conversation around a topic, within the token budget. Errors: as `search`."""
+        from memory.recall.topic import MOST_HITS, stretches
+
+        asked = SearchRequest(
+            request.topic, where=request.where, days_back=request.days_back, time_zone=request.time_zone
+        )
+        ranked, told, where = self._ranked(owner, asked)
+        hits = self._read_back(owner, where, ranked, MOST_HITS)
+        with self._store.read(owner) as records:
+            found, tokens = stretches(records, hits, request.max_tokens, request.window, self._tokens())
+        return TopicResult(found, tokens, told)
+
+    def _tokens(self) -> TokenCounter:
+        if self._counter is None:
+            from memory.tokens import EstimatedTokens
+
+            self._counter = EstimatedTokens()
+        return self._counter
+
+    def _ranked(self, owner: Owner, request: SearchRequest) -> tuple[Ranked, Interpreted, MessageFilter]:
+        texts = checked_queries(request.query, request.queries)
+        now = self._clock()
+        where = bounded(request.where, request.days_back, now)
+        local = local_now(now, request.time_zone)
+        entry = self._hot.current(owner)
+        names, languages = self._known(owner, where, entry)
+        questions = [understood(text, names, languages, local, where) for text in texts]
+        asked = [(question, self._embedded(question.bare)) for question in questions]
+        told = interpreted(questions[0], where)
+        if entry is not None:
+            with entry.lock:
+                ranked = self._scored(entry.corpus, where, asked)
+        else:
+            small = candidates(self._store, self._index, self._embedder, owner, where, asked)
+            ranked = self._scored(small.corpus, where, asked, small.ids, small.population)
+        return ranked, told, where
+
+    def _known(self, owner: Owner, where: MessageFilter, entry: Entry | None) -> tuple[list[str], list[str]]:
+        """(participants in scope, languages that messages are in)."""
+        if entry is None:
+            with self._store.read(owner) as records:
+                return records.participants(where.project_id), []
+        with entry.lock:
+            corpus = entry.corpus
+            return corpus.names(corpus.mask(_scope(where))), list(corpus.languages)
+
+    def _embedded(self, text: str) -> Vector | None:
+        if self._embedder is None or self._index is None:
+            return None
+        try:
+            return self._embedder.embed_query(text)
+        except Exception as error:
+            log.warning("The query could not be embedded, keywords alone are used: %s", type(error).__name__)
+            return None
+
+    def _scored(
+        self,
+        corpus: Corpus,
+        where: MessageFilter,
+        asked: Asked,
+        only: frozenset[str] | None = None,
+        population: int | None = None,
+    ) -> Ranked:
+        base, admitted = corpus.mask(_scope(where)), corpus.mask(where)
+        slots = np.flatnonzero(base)
+        if not len(slots):
+            return []
+        scores = np.max([self._score(corpus, base, *pair, population) for pair in asked], axis=0)
+        keep = admitted[slots]
+        if only is not None:
+            keep &= np.fromiter((corpus.ids[slot] in only for slot in slots), dtype=np.bool_, count=len(slots))
+        return _best(corpus, slots[keep], scores[keep])
+
+    def _score(
+        self, corpus: Corpus, base: Mask, question: Question, vector: Vector | None, population: int | None
+    ) -> Array:
+        weights = self._weights
+        if weights is None:
+            weights = weights_for(self._embedder.name if self._embedder is not None and vector is not None else None)
+        return score(scene(corpus, gather(corpus, question, vector, base, population), question), weights)
+
+    def _read_back(self, owner: Owner, where: MessageFilter, ranked: Ranked, limit: int) -> list[Hit]:
+        """Hits from the record: what is not there any more, or not as asked, is left out."""
+        hits: list[Hit] = []
+        titles: dict[str, str | None] = {}
+        with self._store.read(owner) as records:
+            for at in range(0, len(ranked), limit + SPARE):
+                some = ranked[at : at + limit + SPARE]
+                present = records.messages([message_id for message_id, _ in some])
+                hits += [
+                    Hit(present[message_id], None, value)
+                    for message_id, value in some
+                    if message_id in present and where.admits(present[message_id])
+                ]
+                if len(hits) >= limit:
+                    break
+            for session_id in {hit.message.session_id for hit in hits[:limit]}:
+                found = records.session(session_id)
+                titles[session_id] = found.title if found is not None else None
+        return [replace(hit, session_title=titles[hit.message.session_id]) for hit in hits[:limit]]
+
+
+def _scope(where: MessageFilter) -> MessageFilter:
+    """The part of `where` that statistics are made over."""
+    return MessageFilter(scope=where.scope, project_id=where.project_id)
+
+
+def _best(corpus: Corpus, slots: Array, scores: Array) -> Ranked:
+    """By score, ties by message id; scores rounded, so that the order does not hang on the last bit."""
+    rounded = np.round(scores, 6)
+    most = 400
+    if len(slots) > most:
+        cut = np.partition(rounded, len(rounded) - most)[len(rounded) - most]
+        slots, rounded = slots[rounded >= cut], rounded[rounded >= cut]
+    pairs = [(corpus.ids[slot], float(value)) for slot, value in zip(slots, rounded, strict=True)]
+    return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))

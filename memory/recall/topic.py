@@ -1,0 +1,112 @@
+"""Stretches of conversation around what was found, within a token budget."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from memory.errors import Invalid
+from memory.model import Hit, Message
+from memory.ports import Records, TokenCounter
+from memory.recall.passages import speaker_name
+from memory.recall.request import Stretch
+
+MOST_HITS = 60
+MOST_WINDOW = 50
+LEAST_EXCERPT = 20
+
+
+def rendered(message: Message) -> str:
+    """A message as it is counted against a budget: date, speaker and words."""
+    return f"{message.occurred_at:%Y-%m-%d} {speaker_name(message)}: {message.content}\n"
+
+
+def stretches(
+    records: Records, hits: Sequence[Hit], max_tokens: int, window: int, counter: TokenCounter
+) -> tuple[list[Stretch], int]:
+    """(stretches in the order they happened, tokens taken). Errors: Invalid for a budget or window out of range.
+
+    The hits go in by score, each with what it answers; what budget is left goes to their neighbours, nearest first.
+    """
+    if max_tokens < 1:
+        raise Invalid("max_tokens", f"is {max_tokens}", "give 1 or more")
+    if not 0 <= window <= MOST_WINDOW:
+        raise Invalid("The window", f"is {window}", f"give 0 to {MOST_WINDOW}")
+    around = {(m.session_id, m.seq): m for m in records.windows(_spans(hits, window))}
+    budget = _Budget(max_tokens, counter, {h.message.session_id: h.session_title for h in hits})
+    for hit in hits:
+        budget.take(hit.message, cut=True)
+    for distance in range(1, window + 1):
+        for hit in hits:
+            for seq in (hit.message.seq - distance, hit.message.seq + distance):
+                neighbour = around.get((hit.message.session_id, seq))
+                if neighbour is not None and budget.holds(hit.message):
+                    budget.take(neighbour)
+    return _joined(budget), budget.used
+
+
+class _Budget:
+    """What was taken so far, never above the limit."""
+
+    def __init__(self, limit: int, counter: TokenCounter, titles: dict[str, str | None]) -> None:
+        self.used = 0
+        self.titles = titles
+        self.taken: dict[tuple[str, int], Message] = {}
+        self._limit = limit
+        self._counter = counter
+        self._sessions: set[str] = set()
+
+    def holds(self, message: Message) -> bool:
+        return (message.session_id, message.seq) in self.taken
+
+    def take(self, message: Message, cut: bool = False) -> None:
+        """Takes the message if it fits; with `cut`, the beginning of one that does not, where that is worth it."""
+        if self.holds(message):
+            return
+        title = 0 if message.session_id in self._sessions else self._heading(message.session_id)
+        cost = self._counter.count(rendered(message)) + title
+        if cost > self._limit - self.used and cut and not self.taken:
+            shorter = self._excerpt(message, self._limit - self.used - title)
+            if shorter is None:
+                return
+            message, cost = shorter, self._counter.count(rendered(shorter)) + title
+        if cost <= self._limit - self.used:
+            self.used += cost
+            self.taken[message.session_id, message.seq] = message
+            self._sessions.add(message.session_id)
+
+    def _heading(self, session_id: str) -> int:
+        return self._counter.count(f"{self.titles[session_id] or session_id}\n")
+
+    def _excerpt(self, message: Message, room: int) -> Message | None:
+        words = message.content[: 8 * max(room, 0)].split(" ")
+        low, high = 0, len(words)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._counter.count(rendered(_cut(message, words[:middle]))) <= room:
+                low = middle
+            else:
+                high = middle - 1
+        return _cut(message, words[:low]) if low >= LEAST_EXCERPT else None
+
+
+def _cut(message: Message, words: Sequence[str]) -> Message:
+    return replace(message, content=" ".join(words) + " […]")
+
+
+def _spans(hits: Sequence[Hit], window: int) -> list[tuple[str, int, int]]:
+    return [(h.message.session_id, max(1, h.message.seq - window), h.message.seq + window) for h in hits]
+
+
+def _joined(budget: _Budget) -> list[Stretch]:
+    """What was taken, as runs of consecutive messages, oldest first."""
+    found: list[list[Message]] = []
+    for (session_id, seq), message in sorted(budget.taken.items()):
+        last = found[-1][-1] if found else None
+        if last is not None and last.session_id == session_id and last.seq == seq - 1:
+            found[-1].append(message)
+        else:
+            found.append([message])
+    found.sort(key=lambda run: (run[0].occurred_at, run[0].session_id, run[0].seq))
+    return [
+        Stretch(run[0].session_id, budget.titles[run[0].session_id], run[0].seq, run[-1].seq, tuple(run))
+        for run in found
+    ]

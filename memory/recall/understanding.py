@@ -1,0 +1,118 @@
+"""From a query's words to a `Question`."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo
+
+from memory.errors import Invalid, shown
+from memory.model import Interpreted, Json, MessageFilter, Role
+from memory.recall.dates import Period, periods
+from memory.recall.query import Question, strip_names
+from memory.recall.terms import query_tokens
+
+_WHEN = re.compile(
+    r"\b(?:when|how long|since when|what (?:year|month|date|day|time)|which (?:year|month|date|day)|how (?:many|much) (?:days|weeks"
+    r"|months|years|time)|how old)\b"
+    r"|\b(?:wann|seit wann|wie lange|quand|depuis quand|combien de temps|cuándo|cuando|cuánto tiempo|quando|há quanto tempo"
+    r"|quanto tempo|da quanto|wanneer|hoe lang|sinds wanneer|когда|как долго|сколько времени|متى|منذ متى)\b"
+    r"|いつ|何時|何日|何月|何年|什么时候|何时|几月|几号|哪天|多久|언제"
+)
+_I = re.compile(
+    r"\b(?:i|i'm|i've|i'd|my|mine|me|myself|ich|mein(?:e[nmrs]?)?|mir|mich|je|j|mon|ma|mes|moi|yo|mi|mis|mío|eu|meu|minha|meus"
+    r"|minhas|io|mio|mia|miei|mie|ik|mijn|mij|я|мой|моя|моё|мои|моего|моей|мне|меня|أنا|انا)\b|私|僕|俺|わたし|我|제가|내"
+)
+_YOU_SAID = re.compile(
+    r"\b(?:did|have|had) you (?:\w+ )?(?:recommend|suggest|advise|tell|told|say|said|mention|propose|give|gave|list|write|wrote|explain"
+    r"|answer|provide|share|show|come up)"
+    r"|\byou(?:'ve|'d)? (?:\w+ )?(?:recommended|suggested|advised|told|said|mentioned|proposed|gave|listed|wrote|explained|answered"
+    r"|provided|shared|showed|came up)\b|\byour (?:recommendations?|suggestions?|advice|answer|list|reply|explanation|tips?)\b"
+    r"|\b(?:hast|hattest) du\b.*\b(?:empfohlen|vorgeschlagen|gesagt|geraten|erwähnt)|\bempfahlst du|\bdein(?:e[rnm]?)? (?:rat|tipps?"
+    r"|empfehlung(?:en)?|vorschl[aä]ge?)\b|\bhaben sie\b.*\b(?:empfohlen|vorgeschlagen|gesagt|geraten)"
+    r"|\b(?:as-tu|tu (?:m')?as|avez-vous|vous (?:m')?avez)\b.*\b(?:recommandée?s?|conseillée?s?|suggérée?s?|proposée?s?|dite?s?)"
+    r"|\b(?:me )?(?:recomendaste|sugeriste|dijiste|aconsejaste|propusiste)\b|\bvocê (?:me )?(?:recomendou|sugeriu|disse|indicou)\b"
+    r"|\b(?:mi )?hai (?:\w+ )?(?:consigliato|suggerito|detto|raccomandato|proposto)\b"
+    r"|\b(?:heb|had) je\b.*\b(?:aanbevolen|aangeraden|gezegd|voorgesteld)|\bты (?:\w+ )?(?:посоветовал\w*|рекомендовал\w*|предложил\w*"
+    r"|сказал\w*)|نصحتني|اقترحت|أوصيت|おすすめして|勧めて|すすめて|提案して|教えてくれ|你(?:\w*)(?:推荐|建议|说)"
+)
+_GATHERS = re.compile(
+    r"\b(?:how many|how often|what (?:are|were) (?:all|the|some)|which|what (?:\w+ )?(?:\w+s|kinds? of|types? of|sorts? of)|list|all (?:the|of|my)"
+    r"|where (?:has|have|did)|who (?:all|are|were))\b"
+    r"|\b(?:welche|wie viele|wie oft|quels|quelles|combien|cuáles|cuántos|cuántas|quais|quantos|quantas|quali|quante volte|quanti"
+    r"|welke|hoeveel|hoe vaak|какие|сколько)\b|何回|哪些|几次|多少"
+)
+
+
+def understood(
+    query: str, participants: Sequence[str], languages: Sequence[str], now: datetime, where: MessageFilter
+) -> Question:
+    """What `query` asks, by participants' names, the languages that the messages are in, and the local time `now`."""
+    names = strip_names(query, participants)
+    plain = normalise_question(query)
+    return Question(
+        text=query,
+        bare=names.bare,
+        tokens=tuple(query_tokens(query, languages)),
+        bare_tokens=tuple(query_tokens(names.bare, languages)),
+        named=names.named,
+        role=None if where.role else _role(plain),
+        asks_when=_WHEN.search(plain) is not None,
+        gathers=_GATHERS.search(plain) is not None,
+        periods=periods(query, now),
+    )
+
+
+def normalise_question(query: str) -> str:
+    """Casefolded, typographic apostrophes made plain."""
+    return query.replace("’", "'").casefold()
+
+
+def local_now(now: datetime, time_zone: str | None) -> datetime:
+    """`now` in the user's zone. Errors: Invalid for a zone that is not known."""
+    zone: tzinfo = UTC
+    if time_zone:
+        try:
+            zone = ZoneInfo(time_zone)
+        except (KeyError, ValueError, OSError) as error:
+            raise Invalid(
+                "The time zone", f"{shown(time_zone)} is not known", "give a name like Europe/Berlin"
+            ) from error
+    return now.astimezone(zone)
+
+
+def interpreted(question: Question, where: MessageFilter) -> Interpreted:
+    """What is told to the caller of what was understood."""
+    return Interpreted(
+        filters=_filters(where),
+        dates=tuple(_date(period) for period in question.periods),
+        speaker=question.named[0] if len(question.named) == 1 else None,
+        role=question.role,
+        asks_when=question.asks_when,
+    )
+
+
+def _role(plain: str) -> Role | None:
+    if _YOU_SAID.search(plain):
+        return "assistant"
+    return "user" if _I.search(plain) else None
+
+
+def _filters(where: MessageFilter) -> dict[str, Json]:
+    said: dict[str, Json] = {
+        "scope": where.scope if where.scope != "all" else None,
+        "project_id": where.project_id,
+        "session_id": where.session_id,
+        "role": where.role,
+        "channel": where.channel,
+        "since": _iso(where.since),
+        "until": _iso(where.until),
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _date(period: Period) -> dict[str, Json]:
+    return {"text": period.said, "since": _iso(period.since), "until": _iso(period.until), "unit": period.unit}
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment is not None else None

@@ -1,0 +1,35 @@
+"""How much each feature of `memory.recall.ranking` counts: the one place where that is said."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Mean and spread of a model's cosines between questions and unrelated messages."""
+
+    mean: float
+    spread: float
+
+
+COMMON: Mapping[str, float] = {
+    "vector": 0.5,
+    "window": 1.2,
+    "session": 0.6,
+    "speaker": 1.6,
+    "role": 0.6,
+    "date": 2.2,
+    "question": -1.3,
+    "times": 0.25,
+}
+"""With any embedder: what was as good on friends' chats, people's chats and chats with assistants."""
+
+KEYWORDS_ONLY: Mapping[str, float] = {**COMMON, "vector": 0.0}
+
+PER_EMBEDDER: Mapping[str, Mapping[str, float]] = {}
+"""By the embedder's name, where another set did better by more than noise."""
+
+
+def weights_for(embedder: str | None) -> Mapping[str, float]:
+    """The weights to use with the embedder of this name; None: no vectors."""
+    return KEYWORDS_ONLY if embedder is None else PER_EMBEDDER.get(embedder, COMMON)
