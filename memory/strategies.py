@@ -15,10 +15,10 @@ Layer = Literal["request", "session", "agent", "none"]
 
 KNOBS = tuple(field.name for field in fields(Strategy))
 _RANGES = {
-    "keep_turns": (1, 1000),
-    "summarize_after": (1, 10_000),
-    "max_tokens": (50, 10_000_000),
-    "keep_tool_results": (0, 1000),
+    "keep_turns": (0, 10_000),
+    "summarize_after": (1, 100_000),
+    "max_tokens": (1, 10_000_000),
+    "keep_tool_results": (0, 10_000),
 }
 _MODES = get_args(Mode)
 

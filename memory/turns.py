@@ -26,6 +26,8 @@ def user_turns(messages: Iterable[Message]) -> int:
 
 def last_turns(messages: Sequence[Message], count: int) -> tuple[Message, ...]:
     """The messages from the `count`-th last user message on; all of them when there are fewer."""
+    if count == 0:
+        return ()
     left = count
     for index in range(len(messages) - 1, -1, -1):
         left -= messages[index].role == "user"

@@ -1,0 +1,221 @@
+"""What a model should be given now: user context, summary, the last turns and recalled memories, within a budget."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from memory.assembling import RECALLED, Material, as_text, assemble
+from memory.errors import BackstoryError, Invalid, NotFound
+from memory.model import (
+    Hit,
+    Message,
+    MessageFilter,
+    Owner,
+    Session,
+    Strategy,
+    Summary,
+    UserContextEntry,
+)
+from memory.ports import Clock, Records, RecordStore, TokenCounter
+from memory.preamble import Preambles
+from memory.strategies import ResolvedStrategy, in_force, needs_summary
+from memory.summarizing import Summarizing
+from memory.turns import last_turns, user_turns
+from memory.user_context import in_force as user_context_in_force
+
+if TYPE_CHECKING:
+    from memory.recall import Recall
+
+logger = logging.getLogger("backstory.session_context")
+
+Purpose = Literal["chat", "voice"]
+VOICE_TOKENS = 400
+QUERY_LENGTH = 400
+
+__all__ = ["ContextRequest", "SessionContext", "SessionContexts", "as_text"]
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRequest:
+    """Which session (None: the open one of the scope), and how much of what.
+
+    `query` says what the user wants now; without one, the session's last user message is asked about. `purpose`
+    'voice' gives the preamble of at most 400 tokens and searches for nothing but an explicit query.
+    """
+
+    session_id: str | None = None
+    project_id: str | None = None
+    query: str | None = None
+    max_tokens: int = 4000
+    strategy: Strategy | None = None
+    purpose: Purpose = "chat"
+    agent: str | None = None
+    display_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionContext:
+    """`instructions` is the text to inject: user context, summary and recalled memories, as quoted data; `messages`
+    are the session's turns under the strategy. The other fields hold what these two say, and no more.
+
+    `tokens` counts `as_text`, and never exceeds what was asked for.
+    """
+
+    session_id: str | None
+    instructions: str
+    messages: tuple[Message, ...]
+    recalled: tuple[Hit, ...]
+    user_context: tuple[UserContextEntry, ...]
+    summary: Summary | None
+    tokens: int
+    strategy: ResolvedStrategy
+    left_out: int = 0
+    notes: tuple[str, ...] = ()
+
+
+class SessionContexts:
+    """Answers `get_session_context`. `summarizing` lets the strategy 'summarize' bring a summary up to date."""
+
+    def __init__(
+        self,
+        store: RecordStore,
+        recall: "Recall | None",
+        counter: TokenCounter,
+        clock: Clock,
+        *,
+        summarizing: Summarizing | None = None,
+        preambles: Preambles | None = None,
+    ) -> None:
+        self._store = store
+        self._recall = recall
+        self._counter = counter
+        self._clock = clock
+        self._summarizing = summarizing
+        self._preambles = preambles or Preambles(store, counter, clock)
+
+    def get(self, owner: Owner, request: ContextRequest) -> SessionContext:
+        """The session context. Errors: NotFound for a session that is not the owner's, Invalid."""
+        if request.max_tokens < 1:
+            raise Invalid("max_tokens", f"is {request.max_tokens}", "give a whole number above 0")
+        with self._store.read(owner) as records:
+            session = _session(records, request)
+            strategy = _strategy(records, session, request)
+            transcript = _tail(records, session, strategy, request.max_tokens)
+        project_id = session.project_id if session else request.project_id
+        request = replace(request, project_id=project_id)
+        count = session.message_count if session else 0
+        known = self._known(owner, session, request, transcript, strategy)
+        hits, notes = self._recalled(owner, request, transcript)
+        material = replace(known, strategy=strategy, transcript=transcript, whole=len(transcript) >= count, hits=hits)
+        budget = min(request.max_tokens, VOICE_TOKENS) if request.purpose == "voice" else request.max_tokens
+        made = assemble(material, budget, self._counter)
+        return SessionContext(
+            session_id=session.session_id if session else None,
+            instructions=made.instructions,
+            messages=made.messages,
+            recalled=tuple(made.recalled),
+            user_context=tuple(made.entries),
+            summary=made.summary,
+            tokens=made.tokens,
+            strategy=strategy,
+            left_out=max(0, count - len(made.messages)),
+            notes=notes,
+        )
+
+    def _known(
+        self,
+        owner: Owner,
+        session: Session | None,
+        request: ContextRequest,
+        transcript: Sequence[Message],
+        strategy: ResolvedStrategy,
+    ) -> Material:
+        """The user context, and what was said before: this session's summary or, in a new one, what came last."""
+        limit = min(request.max_tokens, VOICE_TOKENS)
+        name = request.display_name
+        if request.purpose == "voice":
+            preamble = self._preambles.get(owner, request.project_id, display_name=name, max_tokens=limit)
+            return Material(strategy, entries=preamble.entries, opening=preamble.text)
+        if session is not None:
+            self._keep_summary(owner, session, strategy, transcript)
+        history = ""
+        if not transcript:
+            history = self._preambles.get(owner, request.project_id, part="history", max_tokens=limit).text
+        with self._store.read(owner) as records:
+            entries = user_context_in_force(records, None, request.project_id, self._clock())
+            summary = records.latest_summary(session.session_id) if session else None
+        return Material(strategy, entries=entries, summary=summary, history=history)
+
+    def _keep_summary(
+        self, owner: Owner, session: Session, strategy: ResolvedStrategy, transcript: Sequence[Message]
+    ) -> None:
+        """Folds what has left the window of a summarizing strategy, some turns at a time, so that versions stay few.
+
+        With a model configured the background does this; here only what it has not kept up with.
+        """
+        if self._summarizing is None or strategy.mode != "summarize":
+            return
+        recent = last_turns(transcript, strategy.keep_turns)
+        if not recent or not needs_summary(strategy, transcript, self._counter):
+            return
+        with self._store.read(owner) as records:
+            latest = records.latest_summary(session.session_id)
+        covered = latest.covers_to_seq if latest else 0
+        waiting = user_turns(m for m in transcript if covered < m.seq < recent[0].seq)
+        patience = max(1, strategy.keep_turns * (2 if self._summarizing.has_model else 1) // 2)
+        if waiting >= patience or (latest is None and waiting):
+            try:
+                self._summarizing.summarize(owner, session.session_id, to_seq=recent[0].seq - 1, local=True)
+            except BackstoryError as error:
+                logger.warning("The summary of a session was not brought up to date: %s", error)
+
+    def _recalled(
+        self, owner: Owner, request: ContextRequest, transcript: Sequence[Message]
+    ) -> tuple[tuple[Hit, ...], tuple[str, ...]]:
+        query = request.query or ("" if request.purpose == "voice" else _last_words(transcript))
+        if self._recall is None or not query.strip():
+            return (), ()
+        from memory.recall import SearchRequest
+
+        try:
+            where = MessageFilter(project_id=request.project_id)
+            # What stands in the window is dropped afterwards, so more is asked for than is shown.
+            limit = RECALLED + min(len(transcript), 30)
+            found = self._recall.search(owner, SearchRequest(query=query[:QUERY_LENGTH], where=where, limit=limit))
+        except BackstoryError as error:
+            logger.warning("Nothing was recalled: %s", error)
+            return (), (f"Nothing was recalled: {error}",)
+        return tuple(found.hits), ()
+
+
+def _session(records: Records, request: ContextRequest) -> Session | None:
+    if request.session_id is None:
+        return records.open_session(request.project_id)
+    session = records.session(request.session_id)
+    if session is None:
+        raise NotFound("session", request.session_id)
+    return session
+
+
+def _strategy(records: Records, session: Session | None, request: ContextRequest) -> ResolvedStrategy:
+    agent = request.agent or (session.agent if session else None)
+    return in_force(records, session.session_id if session else None, agent, request.strategy)
+
+
+def _tail(records: Records, session: Session | None, strategy: ResolvedStrategy, tokens: int) -> tuple[Message, ...]:
+    """As much of the transcript's end as the strategy and the budget can have a use for."""
+    if session is None:
+        return ()
+    turns = max(strategy.keep_turns, strategy.summarize_after) + 1
+    size = 64
+    while True:
+        tail = records.transcript(session.session_id, last=size)
+        enough = user_turns(tail) > turns and sum(len(m.content) for m in tail) > tokens * 6
+        if enough or len(tail) < size:
+            return tuple(tail)
+        size *= 4
+
+
+def _last_words(transcript: Sequence[Message]) -> str:
+    return next((m.content for m in reversed(transcript) if m.role == "user" and m.content.strip()), "")

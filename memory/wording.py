@@ -1,0 +1,86 @@
+"""How user context, summaries and sessions are put into words for a model: short, on one line each, neutralised."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from memory.model import Commitment, Fact, Session, Summary, UserContextEntry
+from memory.quoting import neutral, one_line, value_text
+
+_ORDER = {"state": 0, "preference": 1, "fact": 2}
+
+
+def day(moment: datetime) -> str:
+    """A date as people write it, for example 7 May 2025."""
+    moment = moment.astimezone(UTC)
+    return f"{moment.day} {moment:%B} {moment.year}"
+
+
+def flat(text: str, limit: int) -> str:
+    """Text from outside on one line, cut at a word before `limit` characters."""
+    line = " ".join(neutral(text).split())
+    if len(line) <= limit:
+        return line
+    cut = line.rfind(" ", limit // 2, limit - 1)
+    return line[: cut if cut > 0 else limit - 1].rstrip(" ,;:-") + "…"
+
+
+def entry_line(entry: UserContextEntry, limit: int = 400) -> str:
+    """`key: value`, with what one should know before relying on it."""
+    notes = []
+    if entry.source == "inferred":
+        sure = f", confidence {entry.confidence:.2f}" if entry.confidence is not None else ""
+        notes.append(f"inferred{sure}, not confirmed")
+    if entry.expires_at is not None:
+        notes.append(f"until {day(entry.expires_at)}")
+    note = f" ({'; '.join(notes)})" if notes else ""
+    return f"{one_line(entry.key, 128)}: {value_text(entry.value, limit)}{note}"
+
+
+def by_need(entries: Iterable[UserContextEntry]) -> list[UserContextEntry]:
+    """What is needed first: current state, preferences, facts; the newest of each kind first, ties by key."""
+    return sorted(entries, key=lambda e: (_ORDER[e.category], -e.updated_at.timestamp(), e.key))
+
+
+def commitment_line(commitment: Commitment) -> str:
+    """`Who: what, by when`, as it was said."""
+    who = f"{one_line(commitment.who)}: " if commitment.who else ""
+    what = flat(commitment.what, 160)
+    when = one_line(commitment.by_when) if commitment.by_when else ""
+    return f"{who}{what}" + (f", {when}" if when and when.lower() not in what.lower() else "")
+
+
+def summary_lists(summary: Summary) -> list[str]:
+    """The lists of a summary whose entries its text does not already say, a heading before each."""
+    said = _plain(summary.draft.text)
+    draft = summary.draft
+    found: list[str] = []
+    for heading, lines in (
+        ("Commitments:", [commitment_line(c) for c in draft.commitments]),
+        ("Decisions:", _texts(draft.decisions)),
+        ("Open questions:", _texts(draft.open_questions)),
+        ("Facts:", _texts(draft.facts)),
+    ):
+        new = [f"- {line}" for line in lines if _plain(line) not in said]
+        found += [heading, *new] if new else []
+    return found
+
+
+def gist(summary: Summary, limit: int) -> str:
+    """What a summary says first, on one line; headings and bullets dropped."""
+    lines = [line.removeprefix("- ") for line in summary.draft.text.splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].endswith(":"):
+        lines = lines[1:]
+    return flat(" ".join(lines), limit)
+
+
+def title(session: Session) -> str:
+    """The session's title in quotation marks, or ''."""
+    return f" “{one_line(session.title)}”" if session.title else ""
+
+
+def _texts(facts: Sequence[Fact]) -> list[str]:
+    return [flat(fact.text, 240) for fact in facts]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
