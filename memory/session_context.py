@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from memory.assembling import RECALLED, Material, as_text, assemble
+from memory.assembling import RECALLED, Assembled, Material, as_text, assemble
 from memory.errors import BackstoryError, Invalid, NotFound
 from memory.model import (
     Hit,
@@ -21,7 +21,7 @@ from memory.ports import Clock, Records, RecordStore, TokenCounter
 from memory.preamble import Preambles
 from memory.strategies import ResolvedStrategy, in_force, needs_summary
 from memory.summarizing import Summarizing
-from memory.turns import last_turns, user_turns
+from memory.turns import last_turns, turns, user_turns
 from memory.user_context import in_force as user_context_in_force
 
 if TYPE_CHECKING:
@@ -105,11 +105,15 @@ class SessionContexts:
         project_id = session.project_id if session else request.project_id
         request = replace(request, project_id=project_id)
         count = session.message_count if session else 0
+        if session is not None and request.purpose == "chat":
+            self._keep_summary(owner, session, strategy, transcript)
         known = self._known(owner, session, request, transcript, strategy)
         hits, notes = self._recalled(owner, request, transcript)
-        material = replace(known, strategy=strategy, transcript=transcript, whole=len(transcript) >= count, hits=hits)
+        material = replace(known, transcript=transcript, whole=len(transcript) >= count, hits=hits)
         budget = min(request.max_tokens, VOICE_TOKENS) if request.purpose == "voice" else request.max_tokens
         made = assemble(material, budget, self._counter)
+        if session is not None and (closed := self._without_hole(owner, session, material, made)):
+            made = assemble(closed, budget, self._counter)
         return SessionContext(
             session_id=session.session_id if session else None,
             instructions=made.instructions,
@@ -137,8 +141,6 @@ class SessionContexts:
         if request.purpose == "voice":
             preamble = self._preambles.get(owner, request.project_id, display_name=name, max_tokens=limit)
             return Material(strategy, entries=preamble.entries, opening=preamble.text)
-        if session is not None:
-            self._keep_summary(owner, session, strategy, transcript)
         history = ""
         if not transcript:
             history = self._preambles.get(owner, request.project_id, part="history", max_tokens=limit).text
@@ -165,10 +167,26 @@ class SessionContexts:
         waiting = user_turns(m for m in transcript if covered < m.seq < recent[0].seq)
         patience = max(1, strategy.keep_turns * (2 if self._summarizing.has_model else 1) // 2)
         if waiting >= patience or (latest is None and waiting):
-            try:
-                self._summarizing.summarize(owner, session.session_id, to_seq=recent[0].seq - 1, local=True)
-            except BackstoryError as error:
-                logger.warning("The summary of a session was not brought up to date: %s", error)
+            self._fold(owner, session, recent[0].seq - 1)
+
+    def _without_hole(self, owner: Owner, session: Session, material: Material, made: Assembled) -> Material | None:
+        """Where the budget cut turns that no summary covers, those are folded as well, with half of what is shown (so
+        that this happens once in a while, not with every turn); None where there is no such hole."""
+        covered = material.summary.covers_to_seq if material.summary else 0
+        cut = material.strategy.mode == "summarize" and made.summary is not None and made.messages
+        if self._summarizing is None or not cut or made.messages[0].seq <= covered + 1:
+            return None
+        half = turns(made.messages)
+        summary = self._fold(owner, session, half[len(half) // 2][0].seq - 1)
+        return replace(material, summary=summary) if summary else None
+
+    def _fold(self, owner: Owner, session: Session, to_seq: int) -> Summary | None:
+        try:
+            assert self._summarizing is not None
+            return self._summarizing.summarize(owner, session.session_id, to_seq=to_seq, local=True)
+        except BackstoryError as error:
+            logger.warning("The summary of a session was not brought up to date: %s", error)
+            return None
 
     def _recalled(
         self, owner: Owner, request: ContextRequest, transcript: Sequence[Message]

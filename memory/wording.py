@@ -1,6 +1,6 @@
 """How user context, summaries and sessions are put into words for a model: short, on one line each, neutralised."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
 from memory.model import Commitment, Fact, Session, Summary, UserContextEntry
@@ -49,18 +49,18 @@ def commitment_line(commitment: Commitment) -> str:
     return f"{who}{what}" + (f", {when}" if when and when.lower() not in what.lower() else "")
 
 
-def summary_lists(summary: Summary) -> list[str]:
-    """The lists of a summary whose entries its text does not already say, a heading before each."""
+def summary_lists(summary: Summary, shown: Collection[str] = ()) -> list[str]:
+    """The lists of a summary, a heading before each, without what its text or the messages `shown` (ids) say."""
     said = _plain(summary.draft.text)
     draft = summary.draft
     found: list[str] = []
-    for heading, lines in (
-        ("Commitments:", [commitment_line(c) for c in draft.commitments]),
+    for heading, items in (
+        ("Commitments:", [(commitment_line(c), c.what, c.message_id) for c in draft.commitments]),
         ("Decisions:", _texts(draft.decisions)),
         ("Open questions:", _texts(draft.open_questions)),
         ("Facts:", _texts(draft.facts)),
     ):
-        new = [f"- {line}" for line in lines if _plain(line) not in said]
+        new = [f"- {line}" for line, words, id_ in items if id_ not in shown and not _says(said, words)]
         found += [heading, *new] if new else []
     return found
 
@@ -78,8 +78,14 @@ def title(session: Session) -> str:
     return f" “{one_line(session.title)}”" if session.title else ""
 
 
-def _texts(facts: Sequence[Fact]) -> list[str]:
-    return [flat(fact.text, 240) for fact in facts]
+def _texts(facts: Sequence[Fact]) -> list[tuple[str, str, str | None]]:
+    return [(flat(fact.text, 240), fact.text, fact.message_id) for fact in facts]
+
+
+def _says(said: str, words: str) -> bool:
+    """Whether the text holds these words, with or without the speaker's name before them."""
+    words = _plain(words)
+    return words in said or words.partition(": ")[2] in said if ": " in words else words in said
 
 
 def _plain(text: str) -> str:

@@ -118,6 +118,7 @@ _CAPITALS = re.compile(
     r"(?<![.!?:\"“] )(?<!^)\b(?<!-)[A-ZÄÖÜÉ][\w'’&-]+(?: (?:(?:of|de|da|the|van|von|del) )?[A-ZÄÖÜÉ][\w'’&-]+)*"
 )
 _PRECISE = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+\w|\+?\d[\d ()-]{7,}\d|[€$£] ?\d[\d.,]*\w?|\b[A-Z]{2,}-?\d{2,}\b")
+_PUT_OFF = " Put off by "
 _NO_NAME = frozenset(
     ("I", "OK", "Ok", "TV", "LOL", "OMG", "BTW", "Yeah", "Yes", "No", "I'm", "I'd", "I'll", "I've", "I’m", "I’ve")
 )
@@ -179,18 +180,39 @@ def commitment(sentence: Sentence) -> Commitment | None:
     return Commitment(what, who, when.group().strip() if when else None, sentence.message.message_id)
 
 
+def said_by(sentence: Sentence) -> Fact:
+    """The sentence with its speaker and its source."""
+    return Fact(f"{speaker(sentence.message)}: {sentence.text}", sentence.message.message_id)
+
+
 def open_questions(found: Sequence[Sentence]) -> list[Fact]:
-    """Questions that nobody answered after they were asked, or that were put off."""
+    """Questions that were put off (with the words that did so), or that nobody has answered yet."""
     open_ones: list[Fact] = []
     for index, sentence in enumerate(found):
         if not is_question(sentence.text) or sentence.length < 5 or len(sentence.words) < 2:
             continue
-        asker = (sentence.message.role, sentence.message.speaker)
-        reply = [s for s in found[index + 1 : index + 12] if (s.message.role, s.message.speaker) != asker]
-        reply = [s for s in reply if s.message.seq == reply[0].message.seq]
-        if not reply or any(_DEFERRED.search(s.text) for s in reply[:3]):
-            open_ones.append(Fact(sentence.text, sentence.message.message_id))
+        reply = _reply(sentence, found[index + 1 :])
+        put_off = next((s for s in reply if _DEFERRED.search(s.text)), None)
+        if put_off is not None:
+            asked = said_by(sentence)
+            open_ones.append(Fact(f"{asked.text}{_PUT_OFF}{said_by(put_off).text}", asked.message_id))
+        elif not reply:
+            open_ones.append(said_by(sentence))
     return open_ones
+
+
+def still_open(question: Fact, later: Sequence[Sentence]) -> bool:
+    """Whether a question from before `later` is open after it."""
+    if is_answered(question.text.split(_PUT_OFF)[0], later):
+        return False
+    return _PUT_OFF in question.text or not later or any(_DEFERRED.search(s.text) for s in later[:3])
+
+
+def _reply(asked: Sentence, later: Sequence[Sentence]) -> list[Sentence]:
+    """The first sentences of the first message by somebody else."""
+    asker = (asked.message.role, asked.message.speaker)
+    others = [s for s in later[:40] if (s.message.role, s.message.speaker) != asker]
+    return [s for s in others if s.message.seq == others[0].message.seq][:3]
 
 
 def is_answered(question: str, later: Sequence[Sentence]) -> bool:

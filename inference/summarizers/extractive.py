@@ -244,8 +244,8 @@ def _lists(previous: Summary | None, found: list[Sentence]) -> SummaryDraft:
     promised = [c for s in found if (c := cues.commitment(s))]
     open_old = [c for c in old.commitments if not cues.is_kept(c.what, found)]
     open_new = [c for c in promised if not cues.is_kept(c.what, _after(found, c))]
-    asked = [q for q in old.open_questions if not cues.is_answered(q.text, found)] + cues.open_questions(found)
-    decided = [Fact(s.text, s.message.message_id) for s in found if cues.is_decision(s.text)]
+    asked = [q for q in old.open_questions if cues.still_open(q, found)] + cues.open_questions(found)
+    decided = [cues.said_by(s) for s in found if cues.is_decision(s.text)]
     return SummaryDraft(
         text="",
         decisions=_latest("decisions", [*old.decisions, *decided], lambda f: f.text),
@@ -264,9 +264,9 @@ def _after(found: list[Sentence], commitment: Commitment) -> list[Sentence]:
 def _facts(found: list[Sentence]) -> list[Fact]:
     """The most telling statements about themselves that people made."""
     stated = [s for s in found if cues.states_fact(s.text) and not cues.is_phatic(s) and s.length >= 4]
-    stated = [s for s in stated if s.message.role == "user" or s.message.speaker]
+    stated = [s for s in stated if len(s.words) > 2 and (s.message.role == "user" or s.message.speaker)]
     best = sorted(stated, key=lambda s: (-(2 * min(3, cues.specifics(s.text)) + min(6, len(s.words))), s.order))[:10]
-    return [Fact(s.text, s.message.message_id) for s in sorted(best, key=lambda s: s.order)]
+    return [cues.said_by(s) for s in sorted(best, key=lambda s: s.order)]
 
 
 def _latest(kind: str, items: Sequence[Item], text: Callable[[Item], str]) -> tuple[Item, ...]:

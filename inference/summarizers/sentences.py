@@ -20,17 +20,19 @@ _ABBREVIATION = re.compile(
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 LONGEST = 400
-_STOP_WORDS = """a about actually after again all also always am an and any anything are around as at aw awesome back be
-been before being but by can can't come could cool did didn't do does doesn't doing don't done each else even ever every
-for from get getting give go going gonna good got great had happy has have haven't having he he's hello her here hey hi
-him his hope how how's i i'd i'll i'm i've if in into is isn't it it's its it’s just keep kind know let let's like little
-lol look looking lot lots love make makes maybe me mean more most much my nah need never nice no not now of off oh ok
-okay on one only or other our out over own please pretty quite really right same say see seem she she's should so some
-something soon sorry sounds still stuff such super sure take tell than thank thanks that that's the their them then there
-there's these they they're thing things think this those though time to today too totally try up us very want was wasn't
-way we we'd we'll we're we've well were what what's when where which while who why will with won't would wow yeah yep yes
-yet you you'd you'll you're you've your und der die das ich du ist nicht ein eine zu wir mit auf für es sie et le la les
-un une je tu il est pas que de des en el los las una y no por con"""
+_STOP_WORDS = """
+a about actually after again all also always am an and any anything are around as at aw awesome back be been before
+being but by can can't come could cool did didn't do does doesn't doing don't done each else even ever every for
+from get getting give go going gonna good got great had happy has have haven't having he he's hello her here hey hi
+him his hope how how's i i'd i'll i'm i've if in into is isn't it it's its it’s just keep kind know let let's like
+little lol look looking lot lots love make makes maybe me mean more most much my nah need never nice no not now of
+off oh ok okay on one only or other our out over own please pretty quite really right same say see seem she she's
+should so some something soon sorry sounds still stuff such super sure take tell than thank thanks that that's the
+their them then there there's these they they're thing things think this those though time to today too totally try
+up us very want was wasn't way we we'd we'll we're we've well were what what's when where which while who why will
+with won't would wow yeah yep yes yet you you'd you'll you're you've your und der die das ich du ist nicht ein eine
+zu wir mit auf für es sie et le la les un une je tu il est pas que de des en el los las una y no por con
+"""
 _STOP = frozenset(_STOP_WORDS.split())
 
 
