@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from memory.recording import Recorded
     from memory.session_context import SessionContext
     from memory.sessions import SessionPage
+    from memory.strategies import ResolvedStrategy
 
 T = TypeVar("T", bound=wire.Outgoing, covariant=True)
 EXCERPT = 4_000
@@ -44,13 +45,14 @@ def recorded(done: "Recorded", new: int) -> Answer[wire.Recorded]:
 
 def found(result: "SearchResult") -> Answer[wire.SearchAnswer]:
     """Hits, best first."""
-    data = wire.SearchAnswer(
-        hits=[_hit(hit) for hit in result.hits], interpreted=interpreted(result.interpreted)
-    )
+    data = wire.SearchAnswer(hits=[_hit(hit) for hit in result.hits], interpreted=interpreted(result.interpreted))
     if not result.hits:
         return Answer(data, "Nothing was found. Other words, fewer filters or a longer time may find more.")
-    quotations = [f"{_place(hit.message, hit.session_title)}\n{quotation(hit.message)}" for hit in result.hits]
-    return Answer(data, f"{counted(len(result.hits), 'message')} found, best first.\n{framed(quotations)}")
+    parts = []
+    for hit in result.hits:
+        m = hit.message
+        parts += [_place(m.session_id, hit.session_title, m.seq, m.seq), quotation(m)]
+    return Answer(data, f"{counted(len(result.hits), 'message')} found, best first.\n{framed(parts)}")
 
 
 def topic(result: "TopicResult") -> Answer[wire.TopicAnswer]:
@@ -70,10 +72,8 @@ def topic(result: "TopicResult") -> Answer[wire.TopicAnswer]:
     )
     if not result.stretches:
         return Answer(data, "Nothing was found around this topic.")
-    parts = [
-        "\n".join([f"Session {_name(s.session_id, s.session_title)}, {_span(s.from_seq, s.to_seq)}:", *map(quotation, s.messages)])
-        for s in result.stretches
-    ]
+    places = [_place(s.session_id, s.session_title, s.from_seq, s.to_seq) for s in result.stretches]
+    parts = ["\n".join([place, *map(quotation, s.messages)]) for place, s in zip(places, result.stretches, strict=True)]
     return Answer(data, f"{counted(len(parts), 'stretch', 'stretches')} of conversation found.\n{framed(parts)}")
 
 
@@ -87,14 +87,14 @@ def summary(made: Summary) -> Answer[wire.SummaryAnswer]:
     """One version of a session's summary."""
     from memory.quoting import one_line
 
-    data = summary_data(made)
-    lines = [f"Summary of session {one_line(made.session_id)}, version {made.version}, up to message {made.covers_to_seq}:"]
-    return Answer(data, "\n".join([*lines, summary_text(made)]))
+    which = f"Session {one_line(made.session_id)}, summary version {made.version}, up to message {made.covers_to_seq}"
+    note = f" ({one_line(made.note, 200)})" if made.note else ""
+    return Answer(summary_data(made), f"{which}{note}:\n{framed([summary_text(made)])}")
 
 
 def summary_text(made: Summary) -> str:
     """The summary's words and lists, one thing a line."""
-    from memory.quoting import neutral
+    from memory.quoting import quoted
 
     draft = made.draft
     lines = [draft.text]
@@ -106,7 +106,76 @@ def summary_text(made: Summary) -> str:
     ):
         if items:
             lines += [f"{title}:", *(f"- {' '.join(item.split())}" for item in items)]
-    return neutral("\n".join(lines))
+    return quoted("\n".join(lines))
+
+
+def no_summary(session_id: str) -> wire.SummaryAnswer:
+    """What stands where a session has no summary yet: version 0, which covers nothing."""
+    return wire.SummaryAnswer(
+        session_id=session_id,
+        version=0,
+        text="",
+        decisions=[],
+        commitments=[],
+        open_questions=[],
+        facts=[],
+        covers_to_seq=0,
+        producer="none",
+        note=None,
+    )
+
+
+def session_context(given: "SessionContext") -> Answer[wire.SessionContextAnswer]:
+    """What a model should be given now; the text is the one whose tokens were counted."""
+    from memory.session_context import as_text
+
+    data = wire.SessionContextAnswer(
+        session_id=given.session_id,
+        instructions=given.instructions,
+        messages=[message(m) for m in given.messages],
+        recalled=[_hit(hit) for hit in given.recalled],
+        user_context=[entry(row) for row in given.user_context],
+        summary=summary_data(given.summary) if given.summary else None,
+        tokens=given.tokens,
+        strategy=strategy_data(given.strategy),
+        left_out=given.left_out,
+        notes=list(given.notes),
+    )
+    return Answer(data, as_text(given.instructions, given.messages) or "Nothing is known yet.")
+
+
+def strategy_data(resolved: "ResolvedStrategy") -> wire.StrategyOut:
+    """The strategy in force, who decided its mode, and who decided each of its knobs."""
+    return wire.StrategyOut(
+        mode=resolved.mode,
+        decided_by=resolved.decided_by["mode"],
+        keep_turns=resolved.keep_turns,
+        summarize_after=resolved.summarize_after,
+        max_tokens=resolved.max_tokens,
+        keep_tool_results=resolved.keep_tool_results,
+        knobs_decided_by=dict(resolved.decided_by),
+    )
+
+
+def strategy(resolved: "ResolvedStrategy", level: str) -> Answer[wire.StrategyOut]:
+    """The strategy that a level now has."""
+    data = strategy_data(resolved)
+    return Answer(data, f"In force for this {level}: {data.mode} (decided by: {data.decided_by}).")
+
+
+def archived(one: Session | None, made: Summary | None, messages: Sequence[Message]) -> Answer[wire.ArchivedSession]:
+    """The last archived conversation, with its summary and last turns."""
+    data = wire.ArchivedSession(
+        session=session_data(one) if one else None,
+        summary=summary_data(made) if made else None,
+        messages=[message(m) for m in messages],
+    )
+    if one is None:
+        return Answer(data, "No conversation has been archived yet.")
+    parts = [f"The last archived conversation: {session_line(one)}."]
+    parts += [framed([summary_text(made)])] if made else []
+    parts += [f"Its last turns:\n{framed(map(quotation, messages))}"] if messages else []
+    return Answer(data, "\n\n".join(parts))
 
 
 def session_line(session: Session) -> str:
@@ -178,6 +247,7 @@ def summary_data(made: Summary) -> wire.SummaryAnswer:
         facts=[_note(f) for f in made.draft.facts],
         covers_to_seq=made.covers_to_seq,
         producer=made.producer,
+        note=made.note,
     )
 
 
@@ -198,14 +268,20 @@ def interpreted(understood: Interpreted) -> dict[str, Json]:
 
 def cut(text: str, limit: int = CONTENT) -> str:
     """`text` up to `limit` characters, with a note where the rest is missing."""
-    return text if len(text) <= limit else f"{text[:limit]} […{len(text) - limit:,} more characters in the session's messages]"
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]} […{len(text) - limit:,} more characters in the session's messages]"
 
 
 def quotation(m: Message) -> str:
     """A message as quoted data, a very long one shortened."""
     from memory import quoting
+    from memory.tokens import json_text
 
-    return quoting.quotation(replace(m, content=cut(m.content, EXCERPT)))
+    arguments = m.tool_arguments
+    if arguments is not None and len(text := json_text(arguments)) > EXCERPT:
+        arguments = cut(text, EXCERPT)
+    return quoting.quotation(replace(m, content=cut(m.content, EXCERPT), tool_arguments=arguments))
 
 
 def framed(quotations: Iterable[str]) -> str:
@@ -235,18 +311,15 @@ def _hit(hit: Hit) -> wire.HitOut:
     )
 
 
-def _place(m: Message, title: str | None) -> str:
-    return f"Session {_name(m.session_id, title)}, no. {m.seq}:"
+def _place(session_id: str, title: str | None, first: int, last: int) -> str:
+    span = f"no. {first}" if first == last else f"no. {first} to {last}"
+    return f"Session {_name(session_id, title)}, {span}:"
 
 
 def _name(session_id: str, title: str | None) -> str:
     from memory.quoting import one_line
 
     return f"{one_line(session_id)} “{one_line(title)}”" if title else one_line(session_id)
-
-
-def _span(first: int, last: int) -> str:
-    return f"no. {first}" if first == last else f"no. {first} to {last}"
 
 
 def _minute(text: str) -> str:

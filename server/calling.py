@@ -64,4 +64,3 @@ async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs)
         limiter = CapacityLimiter(CALLS_AT_ONCE)
         _limiter.set(limiter)
     return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), limiter=limiter)
-

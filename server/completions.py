@@ -16,10 +16,15 @@ _TEMPLATES = (addresses.SESSION, addresses.MESSAGES, addresses.SUMMARY, addresse
 def suggestions(
     call: Call, reference: PromptReference | ResourceTemplateReference, argument: str, typed: str
 ) -> list[str]:
-    """Values that begin with `typed` (of a session: its id or title), newest first; one more than MOST says there are more."""
+    """Values with a word that begins with `typed` (of a session: its id or title), newest first.
+
+    One more than MOST says that there are more.
+    """
     if isinstance(reference, ResourceTemplateReference):
         if reference.uri in _TEMPLATES and argument == "session_id":
-            return _first(s.session_id for s in _newest(call) if _begins(s.session_id, typed) or _begins(s.title, typed))
+            return _first(
+                s.session_id for s in _newest(call) if _begins(s.session_id, typed) or _begins(s.title, typed)
+            )
         return []
     if argument == "project_id":
         return _first(s.project_id for s in _newest(call) if s.project_id and _begins(s.project_id, typed))

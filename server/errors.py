@@ -72,7 +72,10 @@ def _explain(found: Mapping[str, Any]) -> tuple[str, str]:
     kind, value, ctx = found["type"], found.get("input"), found.get("ctx") or {}
     match kind:
         case "literal_error" | "enum":
-            return f"is {_value(value)}", f"allowed are {str(ctx['expected']).replace(chr(39), '').replace(' or ', ', ')}"
+            return (
+                f"is {_value(value)}",
+                f"allowed are {str(ctx['expected']).replace(chr(39), '').replace(' or ', ', ')}",
+            )
         case "greater_than_equal":
             return f"is {_value(value)}", f"at least {ctx['ge']:g} is allowed"
         case "less_than_equal":

@@ -12,11 +12,13 @@ LOCAL_RIGHTS: frozenset[Right] = frozenset({"read", "write", "erase", "admin"})
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The owner whose memory a request works on, and what the request may do there."""
+    """The owner whose memory a request works on, and what the request may do there. `display_name` is what a bridge
+    knows the owner by."""
 
     owner: Owner
     rights: frozenset[Right]
     agent: str | None = None
+    display_name: str | None = None
 
     def require(self, right: Right) -> None:
         """Errors: Denied, naming the right."""

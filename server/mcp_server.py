@@ -30,8 +30,8 @@ from memory.errors import BackstoryError, shown
 from memory.model import Owner
 from server.app import Memory
 from server.calling import Call, Desk, in_thread
-from server.errors import resource_error
 from server.completions import MOST, suggestions
+from server.errors import resource_error
 from server.prompts import PROMPTS
 from server.resources import RESOURCES, family_of
 from server.resources.sessions import known
@@ -104,15 +104,15 @@ class MemoryServer(MCPServer[Memory]):
 
     async def _complete(self, ctx: Request, params: CompleteRequestParams) -> CompleteResult:
         def suggest() -> list[str]:
-            return suggestions(self._desk.open(ctx, None, "read"), params.ref, params.argument.name, params.argument.value)
+            return suggestions(
+                self._desk.open(ctx, None, "read"), params.ref, params.argument.name, params.argument.value
+            )
 
         try:
             values = await in_thread(suggest)
         except BackstoryError as error:
             raise MCPError(INVALID_PARAMS, str(error)) from error
-        return CompleteResult(
-            completion=Completion(values=values[:MOST], total=None, has_more=len(values) > MOST)
-        )
+        return CompleteResult(completion=Completion(values=values[:MOST], total=None, has_more=len(values) > MOST))
 
     async def _hear_own(self, ctx: Request, call_next: CallNext) -> HandlerResult:
         """A listening stream hears of its own caller's changes; another's session is not found."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from inference.embedders import load_embedder
 from inference.summarizers.extractive import ExtractiveSummarizer
 from memory.errors import Unavailable
-from memory.ports import Clock, Embedder, RecordStore, Summarizer, TokenCounter
+from memory.ports import Clock, Embedder, Summarizer, TokenCounter
+from memory.preamble import Preambles
 from memory.recall import Recall, analyzer
 from memory.session_context import SessionContexts
 from memory.summarizing import Summarizing
@@ -33,7 +34,9 @@ class Parts:
     counter: TokenCounter
     summarizing: Summarizing
     triggers: SummaryTriggers
+    preambles: Preambles
     session_contexts: SessionContexts
+    time_zone: str
 
     def close(self) -> None:
         """Stops what runs in the background, with its helpers, then closes index and record."""
@@ -47,7 +50,7 @@ def open_parts(settings: Settings, clock: Clock) -> Parts:
     Errors: StorageFailed, Invalid, Unavailable, each in one sentence.
     """
     if settings.encryption_key is not None:
-        raise Unavailable("BACKSTORY_ENCRYPTION_KEY is set, but this version cannot encrypt; unset it to go on without.")
+        raise Unavailable("BACKSTORY_ENCRYPTION_KEY is set, but this version cannot encrypt; unset it to go on.")
     store = open_store(_database_url(settings), migrate=settings.embedded)
     try:
         return _assembled(settings, clock, store)
@@ -62,9 +65,11 @@ def _assembled(settings: Settings, clock: Clock, store: SqlRecordStore) -> Parts
     index = LanceIndex(settings.index_location, embedder.name if embedder else None, home=remote)
     writer = IndexWriter(store, index, analyzer(), embedder)
     counter = EstimatedTokens()
-    recall = Recall(store, index, embedder, clock)
+    recall = Recall(store, index, embedder, clock, counter=counter)
     summarizing = Summarizing(store, _summarizers(settings, embedder, counter), counter, clock)
     triggers = SummaryTriggers(store, summarizing, counter)
+    preambles = Preambles(store, counter, clock)
+    contexts = SessionContexts(store, recall, counter, clock, summarizing=summarizing, preambles=preambles)
     writer.start()
     triggers.start()
     return Parts(
@@ -76,7 +81,9 @@ def _assembled(settings: Settings, clock: Clock, store: SqlRecordStore) -> Parts
         counter=counter,
         summarizing=summarizing,
         triggers=triggers,
-        session_contexts=SessionContexts(store, recall, counter, clock),
+        preambles=preambles,
+        session_contexts=contexts,
+        time_zone=settings.time_zone or _local_zone(),
     )
 
 
@@ -101,6 +108,16 @@ def open_embedder(settings: Settings) -> Embedder | None:
 
 def _summarizers(settings: Settings, embedder: Embedder | None, counter: TokenCounter) -> list[Summarizer]:
     return [ExtractiveSummarizer(embedder, counter)]
+
+
+def _local_zone() -> str:
+    """The zone in which this machine's users say "yesterday"."""
+    from tzlocal import get_localzone_name
+
+    try:
+        return get_localzone_name() or "UTC"
+    except Exception:
+        return "UTC"
 
 
 def _quietly(step: Callable[[], object]) -> None:

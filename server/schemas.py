@@ -115,9 +115,7 @@ def iso(moment: datetime) -> str:
 _TIME = WithJsonSchema({"type": "string", "description": "ISO 8601"}, mode="validation")
 _TIME_OUT = WithJsonSchema({"type": "string"}, mode="serialization")
 Since = Annotated[datetime, BeforeValidator(_since), _TIME]
-Until = Annotated[
-    datetime, BeforeValidator(_until), WithJsonSchema({"type": "string", "description": "Exclusive; a bare date counts whole"})
-]
+Until = Annotated[datetime, BeforeValidator(_until), _TIME]
 Time = Annotated[datetime, PlainSerializer(iso, return_type=str, when_used="always"), _TIME_OUT]
 Id = Annotated[str, AfterValidator(_checked_id)]
 Json = Any
@@ -228,12 +226,17 @@ class StrategyIn(Incoming):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_mode(cls, data: Any) -> Any:
+    def _drop_absent(cls, data: Any) -> Any:
+        # Here null says something: the knob is cleared, and inherits again.
         return _worded(data, "mode")
 
     def value(self) -> Strategy:
         """The strategy, with None for what the next level decides."""
         return Strategy(**self.model_dump())
+
+    def patch(self) -> dict[str, Json]:
+        """The knobs that were given, null ones included."""
+        return self.model_dump(exclude_unset=True)
 
 
 NESTED_INPUTS: Mapping[str, type[Incoming]] = {
@@ -364,25 +367,38 @@ class SummaryAnswer(Outgoing):
     facts: list[Json]
     covers_to_seq: int
     producer: str
+    note: str | None
 
 
 class StrategyOut(Outgoing):
     mode: Mode
     decided_by: str
+    keep_turns: int
+    summarize_after: int
+    max_tokens: int | None
+    keep_tool_results: int
+    knobs_decided_by: dict[str, str]
 
 
 # Described by the tools that return nothing else; said again, they would make the tool list long.
 _OBJECTS = WithJsonSchema({"type": "array", "items": {"type": "object"}}, mode="serialization")
+_STRATEGY = WithJsonSchema(
+    {"type": "object", "properties": {"mode": {"type": "string"}, "decided_by": {"type": "string"}}},
+    mode="serialization",
+)
 
 
 class SessionContextAnswer(Outgoing):
+    session_id: str | None
     instructions: str
     messages: Annotated[list[MessageOut], _OBJECTS]
     recalled: Annotated[list[HitOut], _OBJECTS]
     user_context: Annotated[list[EntryOut], _OBJECTS]
     summary: Annotated[SummaryAnswer | None, WithJsonSchema({"type": ["object", "null"]}, mode="serialization")]
     tokens: int
-    strategy: StrategyOut
+    strategy: Annotated[StrategyOut, _STRATEGY]
+    left_out: int
+    notes: list[str]
 
 
 class SessionOut(Outgoing):
@@ -411,3 +427,9 @@ class SessionAnswer(SessionOut):
 class Sessions(Outgoing):
     sessions: list[SessionOut]
     next_cursor: str | None
+
+
+class ArchivedSession(Outgoing):
+    session: SessionOut | None
+    summary: SummaryAnswer | None
+    messages: list[MessageOut]

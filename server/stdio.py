@@ -137,7 +137,7 @@ class _WireIn(TextIOWrapper):
 
     ending: Ending
 
-    def readline(self, size: int = -1, /) -> str:
+    def readline(self, size: int = -1, /) -> str:  # type: ignore[override]  # as TextIOWrapper's own
         line = super().readline(size)
         if not line:
             self.ending.begin()

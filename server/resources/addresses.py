@@ -19,18 +19,21 @@ def of_session(template: str, session_id: str) -> str:
     """One session's address."""
     return template.replace("{session_id}", quote(session_id, safe=""))
 
-AFTER_UPSERT = (USER_CONTEXT, PREAMBLE, ANY_CONTEXT)
+
+def after_upsert(project_id: str | None) -> tuple[str, ...]:
+    """What shows other content once the user context of this scope has changed."""
+    return (ANY_CONTEXT,) if project_id else (USER_CONTEXT, PREAMBLE, ANY_CONTEXT)
 
 
 def after_recording(session: Session) -> tuple[str, ...]:
     """What shows other content once messages were added to this session."""
     own = tuple(of_session(address, session.session_id) for address in (SESSION, MESSAGES, CONTEXT))
-    return (SESSIONS, *own, LATEST_ARCHIVED) if session.archived_at else (SESSIONS, *own)
+    return (SESSIONS, PREAMBLE, *own, *((LATEST_ARCHIVED,) if session.archived_at else ()))
 
 
 def after_summary(session_id: str) -> tuple[str, ...]:
     """What shows other content once this session has a new summary."""
-    return (*(of_session(address, session_id) for address in (SESSION, SUMMARY, CONTEXT)), PREAMBLE)
+    return (*(of_session(address, session_id) for address in (SUMMARY, CONTEXT)), PREAMBLE, LATEST_ARCHIVED)
 
 
 def after_session_change(session_id: str) -> tuple[str, ...]:
@@ -40,4 +43,4 @@ def after_session_change(session_id: str) -> tuple[str, ...]:
 
 def after_archiving(session_id: str) -> tuple[str, ...]:
     """What shows other content once this session is archived; its summary is brought up to date then."""
-    return (*after_session_change(session_id), *after_summary(session_id)[1:], LATEST_ARCHIVED)
+    return (*after_session_change(session_id), *after_summary(session_id))

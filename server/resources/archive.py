@@ -1,5 +1,6 @@
 """The last archived conversation, for taking it up again."""
 
+from memory.model import Message, Session, Summary
 from server import answers
 from server.calling import Call
 from server.resources import addresses
@@ -8,17 +9,21 @@ from server.resources.table import Document, resource
 LAST_MESSAGES = 20
 
 
-@resource(addresses.LATEST_ARCHIVED, "Last archived conversation", "The summary and the last turns of the conversation archived last")
+@resource(
+    addresses.LATEST_ARCHIVED,
+    "Last archived conversation",
+    "Its summary and its last turns",
+)
 def latest_archived(call: Call) -> Document:
     with call.memory.store.read(call.owner) as records:
         session = records.latest_archived()
         if session is None:
-            return Document({"session": None, "summary": None, "messages": []}, "No conversation has been archived yet.")
+            return _document(None, None, [])
         summary = records.latest_summary(session.session_id)
         messages = records.transcript(session.session_id, last=LAST_MESSAGES)
-    data = {
-        "session": answers.session_data(session).model_dump(mode="json"),
-        "summary": answers.summary_data(summary).model_dump(mode="json") if summary else None,
-        "messages": [answers.message(m).model_dump(mode="json") for m in messages],
-    }
-    return Document(data, answers.archived_text(session, summary, messages))
+    return _document(session, summary, messages)
+
+
+def _document(session: Session | None, summary: Summary | None, messages: list[Message]) -> Document:
+    answer = answers.archived(session, summary, messages)
+    return Document(answer.data, answer.text)

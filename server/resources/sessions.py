@@ -1,12 +1,16 @@
 """Sessions as resources: the list, one of them, its messages, its summary, and what a model should be given of it."""
 
+from typing import TYPE_CHECKING
+
 from memory.errors import NotFound
 from memory.model import Session, SessionFilter
-from memory.ports import Records
 from server import answers
 from server.calling import Call
 from server.resources import addresses
 from server.resources.table import Document, resource
+
+if TYPE_CHECKING:
+    from memory.ports import Records
 
 NEWEST = 100
 
@@ -34,7 +38,7 @@ def session_messages(call: Call, session_id: str) -> Document:
     return Document({"session_id": session_id, "messages": rows})
 
 
-@resource(addresses.SUMMARY, "Summary of a session", "The newest summary of a conversation (version 0: there is none yet)")
+@resource(addresses.SUMMARY, "Summary of a session", "Its newest version; version 0 says there is none yet")
 def session_summary(call: Call, session_id: str) -> Document:
     with call.memory.store.read(call.owner) as records:
         known(records, session_id)
@@ -51,7 +55,7 @@ def session_context(call: Call, session_id: str) -> Document:
     return Document(answer.data, answer.text)
 
 
-def known(records: Records, session_id: str) -> Session:
+def known(records: "Records", session_id: str) -> Session:
     """The session. Errors: NotFound."""
     found = records.session(session_id)
     if found is None:

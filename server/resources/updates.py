@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio.lowlevel
@@ -48,11 +47,15 @@ class Updates:
 
     # The SDK's SubscriptionBus: streams of the 2026 era.
 
-    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], object]:
+    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
         """Adds a stream for the owner whose request is being served; returns what removes it."""
         token = object()
         self._streams[token] = (listening.get(), listener)
-        return partial(self._streams.pop, token, None)
+
+        def unsubscribe() -> None:
+            self._streams.pop(token, None)
+
+        return unsubscribe
 
     async def publish(self, event: ServerEvent) -> None:
         """Sends an event that concerns everybody (a changed tool list). What belongs to an owner goes by `announce`."""

@@ -6,7 +6,7 @@ from server.resources import addresses
 from server.resources.table import Document, resource
 
 
-@resource(addresses.USER_CONTEXT, "What is known about the user", "Facts, preferences and current state the user stated")
+@resource(addresses.USER_CONTEXT, "What is known about the user", "Facts, preferences and current state, as stated")
 def user_context(call: Call) -> Document:
     from memory import user_context
 
@@ -16,4 +16,5 @@ def user_context(call: Call) -> Document:
 
 @resource(addresses.PREAMBLE, "Preamble", "A short text to give a model before the first word of a chat or a call")
 def preamble(call: Call) -> Document:
-    raise NotImplementedError
+    made = call.memory.preambles.get(call.owner, display_name=call.caller.display_name)
+    return Document({"text": made.text, "tokens": made.tokens}, made.text)

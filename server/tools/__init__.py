@@ -11,6 +11,7 @@ from server.tools.get_user_context import get_user_context
 from server.tools.list_sessions import list_sessions
 from server.tools.record_messages import record_messages
 from server.tools.search_conversation_history import search_conversation_history
+from server.tools.set_memory_strategy import set_memory_strategy
 from server.tools.start_session import start_session
 from server.tools.summarize_session import summarize_session
 from server.tools.toolbox import MemoryTool, Spec
@@ -26,7 +27,7 @@ AGENT = (
     start_session,
     archive_session,
 )
-FULL = AGENT
+FULL = (*AGENT, set_memory_strategy)
 
 TOOL_SETS: Mapping[ToolSet, tuple[Spec, ...]] = {"recall": RECALL, "agent": AGENT, "full": FULL}
 

@@ -11,7 +11,8 @@ from server.tools.toolbox import writes
 
 @writes("Archive a session", idempotent=True)
 def archive_session(call: Call, session_id: p.Session = None) -> Answer[SessionAnswer]:
-    """Close a conversation ("new chat"). It stays searchable; the next message without a `session_id` opens a new one."""
+    """Close a conversation ("new chat"). It stays searchable; the next message without a `session_id` opens a
+    new one."""
     from memory.sessions import archive
 
     began = call.memory.clock()

@@ -35,5 +35,5 @@ def get_context_around_topic(
     from memory.recall import TopicRequest
 
     where = MessageFilter(scope, project_id, session_id, role, channel, since, until)
-    wanted = TopicRequest(topic, where, days_back, max_tokens, window, call.memory.settings.time_zone)
+    wanted = TopicRequest(topic, where, days_back, max_tokens, window, call.memory.time_zone)
     return answers.topic(call.memory.recall.topic(call.owner, wanted))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from server import answers
 from server.answers import Answer
@@ -11,6 +11,8 @@ from server.schemas import SessionContextAnswer, StrategyIn
 from server.tools import parameters as p
 from server.tools.toolbox import reads
 
+_KNOBS = "{mode: none|trim|summarize|compact, keep_turns, summarize_after, max_tokens, keep_tool_results}, all optional"
+Strategy = Annotated[StrategyIn | None, WithJsonSchema({"type": ["object", "null"], "description": _KNOBS})]
 Query = Annotated[str | None, Field(description="What the user wants now: adds recalled messages")]
 
 
@@ -21,7 +23,7 @@ def get_session_context(
     project_id: p.Project = None,
     query: Query = None,
     max_tokens: p.MaxTokens = 4000,
-    strategy: StrategyIn | None = None,
+    strategy: Strategy = None,
     purpose: Literal["chat", "voice"] = "chat",
 ) -> Answer[SessionContextAnswer]:
     """Get what you should know now, ready to use: user context, summary, the last turns and recalled messages, within a
@@ -33,8 +35,9 @@ def get_session_context(
         project_id=project_id,
         query=query,
         max_tokens=max_tokens,
-        strategy=strategy and strategy.value(),
+        strategy=strategy.value() if strategy else None,
         purpose=purpose,
         agent=call.caller.agent,
+        display_name=call.caller.display_name,
     )
     return answers.session_context(call.memory.session_contexts.get(call.owner, wanted))

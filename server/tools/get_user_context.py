@@ -7,22 +7,20 @@ from pydantic import Field
 from server import answers
 from server.answers import Answer
 from server.calling import Call
-from server.schemas import Entries
+from server.schemas import Entries, Id
 from server.tools import parameters as p
 from server.tools.toolbox import reads
 
-Project = Annotated[p.Id | None, Field(description="This project's values before the global ones")]
+Project = Annotated[Id | None, Field(description="This project's values before the global ones")]
 
 
 @reads("Get what is known about the user")
 def get_user_context(
     call: Call, keys: p.Keys = None, project_id: Project = None, include_history: bool = False
 ) -> Answer[Entries]:
-    """Get the facts, preferences and current state the user has stated. Call it before asking the user something they may
-    have told you already."""
+    """Get the facts, preferences and current state the user has stated. Call it before asking the user
+    something they may have told you already."""
     from memory import user_context
 
-    found = user_context.get(
-        call.memory.store, call.owner, keys, project_id, include_history, clock=call.memory.clock
-    )
+    found = user_context.get(call.memory.store, call.owner, keys, project_id, include_history, clock=call.memory.clock)
     return answers.entries(found)

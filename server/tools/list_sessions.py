@@ -8,7 +8,7 @@ from memory.model import SessionFilter
 from server import answers
 from server.answers import Answer
 from server.calling import Call
-from server.schemas import Id, Sessions
+from server.schemas import Sessions
 from server.tools import parameters as p
 from server.tools.toolbox import reads
 

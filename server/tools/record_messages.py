@@ -26,15 +26,14 @@ def record_messages(
     agent: p.Agent = None,
     external_id: p.ExternalId = None,
 ) -> Answer[Recorded]:
-    """Record what was said, word for word, so that later conversations can recall it. Call it after each turn with the
-    user's message, your answer, and tool calls with arguments and results. Give each message an `id` to make repeating safe."""
+    """Record what was said, word for word, so that later conversations can recall it. Call it after each turn
+    with the user's message, your answer, and tool calls with arguments and results. Give each message an `id`
+    to make repeating safe."""
     from memory.recording import record
     from memory.sessions import Target
 
     began = call.memory.clock()
-    target = Target(
-        session_id=session_id, external_id=external_id, project_id=project_id, channel=channel, agent=agent
-    )
+    target = Target(session_id=session_id, external_id=external_id, project_id=project_id, channel=channel, agent=agent)
     done = record(call.memory.store, call.owner, [_new(m) for m in messages], target, call.memory.clock)
     new = len({m.message_id for m in done.messages if m.recorded_at >= began})
     if new:

@@ -31,10 +31,11 @@ def search_conversation_history(
     channel: p.OneChannel = None,
     limit: p.Limit = 10,
 ) -> Answer[SearchAnswer]:
-    """Find what was said in earlier conversations. Call it before answering anything that may rest on the past: what the
-    user told you, what you recommended, what was decided or promised. Hits are quotations with who said it and when."""
+    """Find what was said in earlier conversations. Call it before answering anything that may rest on the past:
+    what the user told you, what you recommended, what was decided or promised. Hits are quotations with who
+    said it and when."""
     from memory.recall import SearchRequest
 
     where = MessageFilter(scope, project_id, session_id, role, channel, since, until)
-    wanted = SearchRequest(query, tuple(queries), where, days_back, limit, call.memory.settings.time_zone)
+    wanted = SearchRequest(query, tuple(queries), where, days_back, limit, call.memory.time_zone)
     return answers.found(call.memory.recall.search(call.owner, wanted))

@@ -20,10 +20,12 @@ Length = Annotated[int | None, count(50, 20_000), NotBool]
 def summarize_session(
     call: Call, session_id: p.Session = None, summary: Own = None, max_tokens: Length = None
 ) -> Answer[SummaryAnswer]:
-    """Store a new version of a session's rolling summary, with decisions, commitments, open questions and facts. Call it
-    when a conversation ends or grows long; best with your own `summary`."""
+    """Store a new version of a session's rolling summary, with decisions, commitments, open questions and
+    facts. Call it when a conversation ends or grows long; best with your own `summary`."""
+    began = call.memory.clock()
     made = call.memory.summarizing.summarize(
-        call.owner, session_id, draft=summary and summary.draft(), max_tokens=max_tokens
+        call.owner, session_id, draft=summary.draft() if summary else None, max_tokens=max_tokens
     )
-    call.changed += addresses.after_summary(made.session_id)
+    if made.created_at >= began:
+        call.changed += addresses.after_summary(made.session_id)
     return answers.summary(made)

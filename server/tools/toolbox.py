@@ -47,7 +47,9 @@ def reads(title: str) -> Callable[[Handler], Spec]:
     return lambda handler: Spec(handler, title, "read", hints)
 
 
-def writes(title: str, *, idempotent: bool, destructive: bool = False, right: Right = "write") -> Callable[[Handler], Spec]:
+def writes(
+    title: str, *, idempotent: bool, destructive: bool = False, right: Right = "write"
+) -> Callable[[Handler], Spec]:
     """Describes a tool that changes the record."""
     hints = ToolAnnotations(
         read_only_hint=False, destructive_hint=destructive, idempotent_hint=idempotent, open_world_hint=False
@@ -60,6 +62,7 @@ class MemoryTool(Tool):
 
     _spec: Spec = PrivateAttr()
     _desk: Desk = PrivateAttr()
+    _arguments: type[Arguments] = PrivateAttr()
 
     @classmethod
     def bound(cls, spec: Spec, desk: Desk) -> "MemoryTool":
@@ -74,7 +77,7 @@ class MemoryTool(Tool):
             is_async=False,
             annotations=spec.annotations,
         )
-        tool._spec, tool._desk = spec, desk
+        tool._spec, tool._desk, tool._arguments = spec, desk, arguments
         return tool
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
@@ -94,7 +97,7 @@ class MemoryTool(Tool):
         )
 
     def _checked(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        model = self.fn_metadata.arg_model
+        model = self._arguments
         try:
             return model.model_validate(_unpacked(model, arguments)).model_dump_one_level()
         except ValidationError as error:
@@ -121,7 +124,12 @@ def _unpacked(model: type[Arguments], arguments: Mapping[str, Any]) -> dict[str,
     values = dict(arguments)
     for name, value in arguments.items():
         field = model.model_fields.get(name)
-        if field is not None and isinstance(value, str) and value[:1] in ("{", "[") and not _takes_text(field.annotation):
+        if (
+            field is not None
+            and isinstance(value, str)
+            and value[:1] in ("{", "[")
+            and not _takes_text(field.annotation)
+        ):
             with suppress(ValueError, RecursionError):
                 values[name] = json.loads(value)
     return values

@@ -29,8 +29,8 @@ def upsert_user_context(
     expected_versions: Versions = None,
     project_id: p.Project = None,
 ) -> Answer[Entries]:
-    """Keep facts, preferences and current state that the user stated, by key (`diet`, `currentPropertyId`), so that every
-    later conversation knows them. Store nothing that was not said. Older values stay in the history."""
+    """Keep facts, preferences and current state that the user stated, by key (`diet`, `currentPropertyId`), so
+    that every later conversation knows them. Store nothing that was not said. Older values stay in the history."""
     from memory import user_context
 
     now = call.memory.clock()
@@ -45,5 +45,5 @@ def upsert_user_context(
         project_id=project_id,
         clock=call.memory.clock,
     )
-    call.changed += addresses.AFTER_UPSERT
+    call.changed += addresses.after_upsert(project_id)
     return answers.entries(entries)
