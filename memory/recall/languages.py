@@ -27,7 +27,7 @@ FUNCTION_WORDS: dict[str, frozenset[str]] = {
             quelle quels quelles à au aux en dans sur sous par pour avec sans chez vers est sont était étaient être été ai as
             a avons avez ont avait avaient je j tu il elle on nous vous ils elles me m te t se s lui leur leurs mon ma mes ton
             ta tes son sa ses notre nos votre vos ce c cet cette ces ça ne n pas plus aussi très y déjà fait faire suis es
-            sommes êtes quelque""",
+            sommes êtes quelque hier avant""",
         "spanish": """el la los las un una unos unas de del al y e o u pero si que qué quién quien quiénes cuál cuáles cuándo
             cuando dónde donde cómo como cuánto cuántos cuántas por para con sin sobre en entre desde hasta a es son era eran
             fue fueron ser está están estaba estoy he has ha hemos han había yo tú él ella nosotros ellos ellas me te se nos
@@ -56,7 +56,7 @@ FUNCTION_WORDS: dict[str, frozenset[str]] = {
         "polish": """i w na z do się nie to że jest są był była było być jak co kto kiedy gdzie dlaczego ile który która które
             mój moja moje mam masz ma dla po od za przez ale lub czy ja ty on ona my wy tak też już bardzo mnie mi o u""",
         "turkish": """ve bir bu şu o ne mi mı mu mü için ile de da ben sen biz siz onlar benim senin var yok değil gibi daha
-            çok nasıl neden nerede zaman hangi kaç kim olarak ama veya ki dün bugün""",
+            çok nasıl neden nerede zaman hangi kaç kim olarak ama veya ki dün bugün ne geçen dedi dedim""",
         "russian": """и в во на с со к у о об от до из за по для не ни но а или что чтобы кто кого где когда как почему зачем
             сколько какой какая какое какие который я ты он она оно мы вы они меня мне мной тебя тебе его ему её ей нас нам
             вас вам их им мой моя моё мои мою моего моей твой твоя твои свой был была было были быть есть это этот эта эти
