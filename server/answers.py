@@ -39,7 +39,7 @@ def recorded(done: "Recorded", new: int) -> Answer[wire.Recorded]:
     )
     text = f"Recorded {counted(new, 'message')} in session {data.session_id}."
     if data.duplicates:
-        text += f" {counted(len(data.duplicates), 'message')} had been recorded before and stand as they were."
+        text += f" Already recorded, and left as they were: {counted(len(data.duplicates), 'message')}."
     return Answer(data, text)
 
 
@@ -347,4 +347,6 @@ def _commitment(c: Commitment) -> Json:
 
 
 def _promise(c: Commitment) -> str:
-    return f"{c.who + ': ' if c.who else ''}{c.what}{' (by ' + c.by_when + ')' if c.by_when else ''}"
+    known = [f"promised by {c.who}"] if c.who else []
+    known += [f"due {c.by_when}"] if c.by_when else []
+    return f"{c.what} ({', '.join(known)})" if known else c.what

@@ -9,10 +9,12 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from anyio.lowlevel import RunVar
 
-from memory.model import Owner
+from memory.errors import NotFound
+from memory.model import Owner, Session
 from server.identity import Caller, Identify, Right
 
 if TYPE_CHECKING:
+    from memory.ports import Records
     from server.app import Memory
     from server.resources.updates import Updates
 
@@ -33,6 +35,19 @@ class Call:
     @property
     def owner(self) -> Owner:
         return self.caller.owner
+
+    def session(self, session_id: str) -> Session:
+        """The caller's session of this id. Errors: NotFound, for another's as for an unknown one."""
+        with self.memory.store.read(self.owner) as records:
+            return known(records, session_id)
+
+
+def known(records: "Records", session_id: str) -> Session:
+    """The session, inside a transaction that is open. Errors: NotFound."""
+    found = records.session(session_id)
+    if found is None:
+        raise NotFound("session", session_id)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,12 +29,11 @@ from pydantic.networks import AnyUrl
 from memory.errors import BackstoryError, shown
 from memory.model import Owner
 from server.app import Memory
-from server.calling import Call, Desk, in_thread
+from server.calling import Call, Desk, in_thread, known
 from server.completions import MOST, suggestions
 from server.errors import resource_error
 from server.prompts import PROMPTS
 from server.resources import RESOURCES, family_of
-from server.resources.sessions import known
 from server.resources.updates import Listening, listening
 
 Request = ServerRequestContext[Any, Any]
@@ -45,7 +44,7 @@ class MemoryServer(MCPServer[Memory]):
 
     def __init__(self, desk: Desk, **options: Any) -> None:
         super().__init__(subscriptions=desk.updates, **options)
-        self._desk = desk
+        self.desk = desk
         self.middleware.append(self._hear_own)
         add = self._lowlevel_server.add_request_handler  # the SDK has no public call for the handshake era's methods
         add("resources/subscribe", SubscribeRequestParams, self._subscribe)
@@ -100,12 +99,12 @@ class MemoryServer(MCPServer[Memory]):
         return GetPromptResult(description=prompt.description, messages=[message])
 
     def _opened(self, context: Context[Memory, Any] | None) -> Call:
-        return self._desk.open(context.request_context if context is not None else None, None, "read")
+        return self.desk.open(context.request_context if context is not None else None, None, "read")
 
     async def _complete(self, ctx: Request, params: CompleteRequestParams) -> CompleteResult:
         def suggest() -> list[str]:
             return suggestions(
-                self._desk.open(ctx, None, "read"), params.ref, params.argument.name, params.argument.value
+                self.desk.open(ctx, None, "read"), params.ref, params.argument.name, params.argument.value
             )
 
         try:
@@ -127,11 +126,11 @@ class MemoryServer(MCPServer[Memory]):
 
     async def _subscribe(self, ctx: Request, params: SubscribeRequestParams) -> EmptyResult:
         uri = str(params.uri)
-        self._desk.updates.add(await self._subscribing(ctx, [uri]), ctx.session, uri)
+        self.desk.updates.add(await self._subscribing(ctx, [uri]), ctx.session, uri)
         return EmptyResult()
 
     async def _unsubscribe(self, ctx: Request, params: UnsubscribeRequestParams) -> EmptyResult:
-        self._desk.updates.remove(ctx.session, str(params.uri))
+        self.desk.updates.remove(ctx.session, str(params.uri))
         return EmptyResult()
 
     async def _subscribing(self, ctx: Request, uris: list[str]) -> Owner:
@@ -139,10 +138,10 @@ class MemoryServer(MCPServer[Memory]):
         sessions = [parts["session_id"] for uri in uris for _, parts in [family_of(uri) or (None, {})] if parts]
 
         def check() -> Owner:
-            caller = self._desk.known(ctx, None, "read")
+            caller = self.desk.known(ctx, None, "read")
             if sessions:
-                self._desk.memory.wait_until_open()
-                with self._desk.memory.store.read(caller.owner) as records:
+                self.desk.memory.wait_until_open()
+                with self.desk.memory.store.read(caller.owner) as records:
                     for session_id in sessions:
                         known(records, session_id)
             return caller.owner

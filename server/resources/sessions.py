@@ -1,16 +1,10 @@
 """Sessions as resources: the list, one of them, its messages, its summary, and what a model should be given of it."""
 
-from typing import TYPE_CHECKING
-
-from memory.errors import NotFound
-from memory.model import Session, SessionFilter
+from memory.model import SessionFilter
 from server import answers
-from server.calling import Call
+from server.calling import Call, known
 from server.resources import addresses
 from server.resources.table import Document, resource
-
-if TYPE_CHECKING:
-    from memory.ports import Records
 
 NEWEST = 100
 
@@ -50,14 +44,7 @@ def session_summary(call: Call, session_id: str) -> Document:
 def session_context(call: Call, session_id: str) -> Document:
     from memory.session_context import ContextRequest
 
-    given = call.memory.session_contexts.get(call.owner, ContextRequest(session_id=session_id))
+    wanted = ContextRequest(session_id=session_id, display_name=call.caller.display_name)
+    given = call.memory.session_contexts.get(call.owner, wanted)
     answer = answers.session_context(given)
     return Document(answer.data, answer.text)
-
-
-def known(records: "Records", session_id: str) -> Session:
-    """The session. Errors: NotFound."""
-    found = records.session(session_id)
-    if found is None:
-        raise NotFound("session", session_id)
-    return found

@@ -34,6 +34,8 @@ def get_context_around_topic(
     hits are not enough: to take up a subject again, or to see how something was decided."""
     from memory.recall import TopicRequest
 
+    if session_id is not None:
+        call.session(session_id)
     where = MessageFilter(scope, project_id, session_id, role, channel, since, until)
     wanted = TopicRequest(topic, where, days_back, max_tokens, window, call.memory.time_zone)
     return answers.topic(call.memory.recall.topic(call.owner, wanted))

@@ -36,6 +36,8 @@ def search_conversation_history(
     said it and when."""
     from memory.recall import SearchRequest
 
+    if session_id is not None:
+        call.session(session_id)
     where = MessageFilter(scope, project_id, session_id, role, channel, since, until)
     wanted = SearchRequest(query, tuple(queries), where, days_back, limit, call.memory.time_zone)
     return answers.found(call.memory.recall.search(call.owner, wanted))
