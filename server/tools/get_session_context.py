@@ -39,6 +39,5 @@ def get_session_context(
         purpose=purpose,
         agent=call.caller.agent,
         display_name=call.caller.display_name,
-        display_name=call.caller.display_name,
     )
     return answers.session_context(call.memory.session_contexts.get(call.owner, wanted))
