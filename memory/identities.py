@@ -8,6 +8,7 @@ from datetime import datetime
 
 from memory.errors import Conflict, Invalid, NotFound, shown
 from memory.identity_values import guesses, normalise
+from memory.model import Owner
 from memory.people import Directory, Identity, Kind, People, User
 from memory.ports import Clock
 
@@ -38,29 +39,47 @@ class Identified:
 
 
 def identify(
-    directory: Directory, tenant_id: str, claims: Claims, *, may_create: bool, region: str | None, clock: Clock
+    directory: Directory, tenant_id: str, claims: Claims, *, may_write: bool, region: str | None, clock: Clock
 ) -> Identified:
     """Finds whose identities these are. Nobody is taken for somebody else on a guess: a shared phone number gives
     candidates, and a name or an identity that contradicts what is known of the number's owner makes a new person.
 
-    Errors: Invalid, NotFound (unknown, and `may_create` is false; or the choice is no user).
+    Without `may_write` nobody is made, linked, named or remembered. Errors: Invalid, NotFound (unknown, and
+    `may_write` is false; or the choice is no user).
     """
     identities = _identities(claims, region)
-    with directory.write(tenant_id) as people:
+    with directory.write(tenant_id) if may_write else directory.read(tenant_id) as people:
         decided = _decide(people, claims, identities)
         if isinstance(decided, list):
             return Identified(None, candidates=tuple(decided))
-        if decided is None and not may_create:
-            raise NotFound("user", identities[0].value if identities else claims.call_id or "")
-        now = clock()
-        user = decided or _add(people, claims.display_name, now)
-        for identity in identities:
-            people.link(user.user_id, identity, now)
-        if claims.display_name and user.display_name is None:
-            people.rename(user.user_id, claims.display_name)
-        if claims.call_id:
-            _remember(people, user, Identity("call", claims.call_id), now)
-        return Identified(people.user(user.user_id) or user, created=decided is None)
+        if may_write:
+            return _kept(people, decided, claims, identities, clock())
+    if decided is None:
+        raise NotFound("user", identities[0].value if identities else claims.call_id or "")
+    return Identified(decided)
+
+
+def _kept(people: People, known: User | None, claims: Claims, identities: list[Identity], now: datetime) -> Identified:
+    """Links what was shown, keeps the name where there was none, and remembers who it is for the call."""
+    user = known or _add(people, claims.display_name, now)
+    for identity in identities:
+        people.link(user.user_id, identity, now)
+    if claims.display_name and user.display_name is None:
+        people.rename(user.user_id, claims.display_name)
+    if claims.call_id:
+        _remember(people, user, Identity("call", claims.call_id), now)
+    return Identified(people.user(user.user_id) or user, created=known is None)
+
+
+def identify_self(directory: Directory, owner: Owner, claims: Claims, region: str | None) -> User:
+    """The owner, when what is claimed is theirs. Errors: Invalid; NotFound for everybody else, known or not."""
+    identities = _identities(claims, region)
+    with directory.read(owner.tenant_id) as people:
+        user = people.user(owner.user_id)
+        own = people.identities(owner.user_id)
+    if user is None or claims.choice is not None or not identities or any(i not in own for i in identities):
+        raise NotFound("user", identities[0].value if identities else claims.choice or claims.call_id or "")
+    return user
 
 
 def resolve(directory: Directory, tenant_id: str, text: str, region: str | None) -> User:

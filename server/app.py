@@ -4,7 +4,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from memory.summarizing import Summarizing
     from memory.summary_triggers import SummaryTriggers
     from server.identity import Identify
+    from server.mcp_server import MemoryServer
     from server.parts import Parts
     from server.settings import ToolSet
+    from server.tools.toolbox import Spec
     from storage.lance import IndexWriter, LanceIndex
     from storage.sql import SqlRecordStore
+    from storage.sql.directory import SqlDirectory
 
 log = logging.getLogger("backstory.app")
 RETRY_SECONDS = 2.0
@@ -86,6 +89,13 @@ class Memory:
     @property
     def preambles(self) -> "Preambles":
         return self._open().preambles
+
+    @property
+    def directory(self) -> "SqlDirectory":
+        """Users, their identities and access tokens, which lie beside the record."""
+        from storage.sql.directory import SqlDirectory
+
+        return SqlDirectory(self.store.database)
 
     @property
     def time_zone(self) -> str:
@@ -205,12 +215,17 @@ WRITING = """- After each turn, call record_messages: the user's message, your a
 
 
 def build_server(
-    memory: Memory, *, tools: "ToolSet | None" = None, identify: "Identify | None" = None, **options: Any
-) -> "MCPServer[Memory]":
+    memory: Memory,
+    *,
+    tools: "ToolSet | None" = None,
+    also: "Sequence[Spec]" = (),
+    identify: "Identify | None" = None,
+    **options: Any,
+) -> "MemoryServer":
     """An MCP server over `memory`, for any transport and both protocol eras. It opens the memory but never closes it.
 
-    `tools` names the tool set (default: the settings'), `identify` tells who calls (default: always the settings' local
-    user), `options` are MCPServer's own (auth, extensions, middleware…).
+    `tools` names the tool set (default: the settings'), `also` adds tools to it, `identify` tells who calls (default:
+    always the settings' local user), `options` are MCPServer's own (auth, extensions, middleware…).
     """
     from server.calling import Desk
     from server.identity import LocalUser
@@ -235,7 +250,7 @@ def build_server(
             description="Durable memory: records conversations, finds them again, and knows the user.",
             instructions=INSTRUCTIONS.format(writing="" if tool_set == "recall" else WRITING),
             version=__version__,
-            tools=bound(tool_set, desk),
+            tools=bound(tool_set, desk, also),
             lifespan=lifespan,
             cache_hints=_cache_hints(),
             log_level="WARNING",

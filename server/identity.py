@@ -13,12 +13,13 @@ LOCAL_RIGHTS: frozenset[Right] = frozenset({"read", "write", "erase", "admin"})
 @dataclass(frozen=True, slots=True)
 class Caller:
     """The owner whose memory a request works on, and what the request may do there. `display_name` is what a bridge
-    knows the owner by."""
+    knows the owner by; `chosen` the user that it named, where it acts for another than its own."""
 
     owner: Owner
     rights: frozenset[Right]
     agent: str | None = None
     display_name: str | None = None
+    chosen: str | None = None
 
     def require(self, right: Right) -> None:
         """Errors: Denied, naming the right."""

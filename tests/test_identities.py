@@ -30,8 +30,8 @@ def directory(tmp_path: Path) -> Iterator[SqlDirectory]:
     store.close()
 
 
-def ask(directory: SqlDirectory, tenant: str = "acme", may_create: bool = True, **claims: object) -> Identified:
-    return identify(directory, tenant, Claims(**claims), may_create=may_create, region="US", clock=clock)  # type: ignore[arg-type]
+def ask(directory: SqlDirectory, tenant: str = "acme", may_write: bool = True, **claims: object) -> Identified:
+    return identify(directory, tenant, Claims(**claims), may_write=may_write, region="US", clock=clock)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,11 @@ def test_first_contact_makes_a_user_and_the_next_finds_them(directory: SqlDirect
 
 def test_nobody_is_made_where_that_is_not_allowed(directory: SqlDirectory) -> None:
     with pytest.raises(NotFound):
-        ask(directory, phone=PHONE, may_create=False)
-    assert ask(directory, phone=PHONE).created
+        ask(directory, phone=PHONE, may_write=False)
+    ann = ask(directory, phone=PHONE).user
+    assert ask(directory, phone=PHONE, may_write=False).user == ann
+    with pytest.raises(NotFound):
+        ask(directory, email="ann@example.com", may_write=False)
 
 
 def test_tenants_know_nothing_of_each_other(directory: SqlDirectory) -> None:

@@ -30,4 +30,5 @@ class TokenCallers:
         if "act-as" not in principal.rights:
             raise NotFound("user", user)
         found = resolve(self.directory(), own.tenant_id, user, self.phone_region)
-        return Caller(Owner(own.tenant_id, found.user_id), principal.rights)
+        owner = Owner(own.tenant_id, found.user_id)
+        return Caller(owner, principal.rights, display_name=found.display_name, chosen=found.user_id)

@@ -27,6 +27,8 @@ KEYS_SECONDS = 600.0
 REFETCH_SECONDS = 20.0
 TIMEOUT_SECONDS = 5.0
 LEEWAY_SECONDS = 30
+OWNER_SECONDS = 5.0
+MAX_OWNERS = 20_000
 MAX_DOCUMENT = 1_000_000
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 
@@ -145,11 +147,16 @@ def _parsed(document: Any) -> dict[str | None, jwt.PyJWK]:
 
 @dataclass(slots=True)
 class OauthTokens:
-    """Verifies an issuer's access tokens: signature, issuer, audience, times. No claim is believed before that."""
+    """Verifies an issuer's access tokens: signature, issuer, audience, times. No claim is believed before that.
+
+    `known` makes the token's user one of ours, and gives the user whom they were merged into; what it said holds for
+    some seconds.
+    """
 
     issuer: Issuer
     keys: Keys
-    register: Callable[[Owner], None] = lambda owner: None
+    known: Callable[[Owner], Owner]
+    _owners: dict[Owner, tuple[float, Owner]] = field(default_factory=dict)
 
     def __call__(self, token: str) -> Principal | None:
         try:
@@ -179,10 +186,18 @@ class OauthTokens:
             return None
         given = claims.get(self.issuer.rights_claim, "")
         words = given.split() if isinstance(given, str) else [w for w in given if isinstance(w, str)]
-        owner = Owner(str(tenant), str(user))
-        self.register(owner)
+        owner = self._current(Owner(str(tenant), str(user)))
         expires_at = datetime.fromtimestamp(float(claims["exp"]), UTC)
         return Principal(owner, known_rights(words), hashlib.sha256(token.encode()).hexdigest()[:16], expires_at)
+
+    def _current(self, named: Owner) -> Owner:
+        at, owner = self._owners.get(named, (float("-inf"), named))
+        if self.keys.now() - at >= OWNER_SECONDS:
+            if len(self._owners) >= MAX_OWNERS:
+                self._owners.clear()
+            owner = self.known(named)
+            self._owners[named] = (self.keys.now(), owner)
+        return owner
 
 
 _TYPES = ("jwt", "at+jwt", "application/at+jwt")

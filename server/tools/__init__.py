@@ -1,6 +1,6 @@
 """The tools, one file each, and the sets in which they are offered."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from server.calling import Desk
 from server.settings import ToolSet
@@ -8,6 +8,7 @@ from server.tools.archive_session import archive_session
 from server.tools.get_context_around_topic import get_context_around_topic
 from server.tools.get_session_context import get_session_context
 from server.tools.get_user_context import get_user_context
+from server.tools.identify_user import identify_user
 from server.tools.list_sessions import list_sessions
 from server.tools.record_messages import record_messages
 from server.tools.search_conversation_history import search_conversation_history
@@ -27,11 +28,11 @@ AGENT = (
     start_session,
     archive_session,
 )
-FULL = (*AGENT, set_memory_strategy)
+FULL = (*AGENT, set_memory_strategy, identify_user)
 
 TOOL_SETS: Mapping[ToolSet, tuple[Spec, ...]] = {"recall": RECALL, "agent": AGENT, "full": FULL}
 
 
-def bound(tool_set: ToolSet, desk: Desk) -> list[MemoryTool]:
-    """The tools of a set, ready to be served."""
-    return [MemoryTool.bound(spec, desk) for spec in TOOL_SETS[tool_set]]
+def bound(tool_set: ToolSet, desk: Desk, also: Iterable[Spec] = ()) -> list[MemoryTool]:
+    """The tools of a set, and `also` these, ready to be served."""
+    return [MemoryTool.bound(spec, desk) for spec in dict.fromkeys((*TOOL_SETS[tool_set], *also))]

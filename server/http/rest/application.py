@@ -1,0 +1,75 @@
+"""The FastAPI application below /api/v1, and how it refuses."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from memory.errors import BackstoryError
+from server import __version__
+from server.calling import Desk
+from server.http.problems import problem, problem_of
+from server.http.rest import finding, identifying, sessions, user
+from server.http.rest.documents import complete
+
+PREFIX = "/api/v1"
+
+
+def build_api(desk: Desk) -> FastAPI:
+    """The REST application over a desk; what stands before it has already asked for a token."""
+    api = FastAPI(
+        title="Backstory",
+        version=__version__,
+        summary="Durable memory for agents: sessions, messages, search, user context.",
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    api.state.desk = desk
+    for routes in (sessions.routes, finding.routes, user.routes, identifying.routes):
+        api.include_router(routes, prefix=PREFIX)
+    api.add_exception_handler(BackstoryError, _domain)
+    api.add_exception_handler(RequestValidationError, _unreadable)
+    api.add_exception_handler(HTTPException, _http)
+    api.add_exception_handler(Exception, _unforeseen)
+    complete(api)
+    return api
+
+
+def _domain(_: Request, error: Exception) -> Response:
+    assert isinstance(error, BackstoryError)
+    return problem_of(error)
+
+
+def _unreadable(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return problem(422, describe(error.errors()))
+
+
+def describe(errors: Sequence[Any]) -> str:
+    """The first thing wrong with a request, as a sentence that repeats nothing of it."""
+    first: Mapping[str, Any] = errors[0] if errors else {"loc": (), "msg": "it cannot be read"}
+    if first.get("type") == "json_invalid":
+        return "The body is not JSON."
+    place = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0] if first["loc"] else "request")
+    context = first.get("ctx") or {}
+    if "why" in context:
+        return f"{place} {context['why']}; {context['allowed']}."
+    return f"{place}: {first['msg']}."
+
+
+def _http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = {
+        404: "There is no such address; /api/v1/openapi.json lists them.",
+        405: "This address takes other methods.",
+    }
+    return problem(error.status_code, detail.get(error.status_code, str(error.detail)), error.headers)
+
+
+def _unforeseen(_: Request, __: Exception) -> Response:
+    return problem(500, "The server failed; its log on standard error says why, under this answer's X-Request-Id.")

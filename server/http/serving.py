@@ -1,0 +1,186 @@
+"""Running the HTTP server: what it refuses to start with, how it listens, and how it stops."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from types import FrameType
+from typing import Any, NoReturn
+
+import uvicorn
+
+from memory.errors import Invalid
+from memory.identities import register
+from memory.model import Owner
+from server.app import Memory, build_memory, build_server
+from server.http import oauth
+from server.http.application import Application, Site
+from server.http.auth import OwnTokens
+from server.http.callers import TokenCallers
+from server.http.health import Probes
+from server.http.observing import log_as_json, requests_log
+from server.http.origins import is_loopback
+from server.http.principal import Principal
+from server.identity import LOCAL_RIGHTS
+from server.settings import Settings
+
+log = logging.getLogger("backstory.http")
+DRAIN_SECONDS = 3.5
+CLOSE_SECONDS = 1.0
+BACKLOG = 2048
+SILENT_SECONDS = 60
+
+
+def serve(settings: Settings) -> NoReturn:
+    """Serves over HTTP until told to stop, then ends the process. Errors: BackstoryError before anything listens."""
+    log_as_json(settings.log_level)
+    with build_memory(settings) as memory:
+        check_exposure(settings, memory)
+        listening = listen(settings.host, settings.port)
+        server = Server(build_application(settings, memory), settings, listening)
+        server.run(sockets=[listening])
+        ended = threading.Timer(CLOSE_SECONDS, os._exit, [0])
+        ended.daemon = True
+        ended.start()  # what still runs in a thread must not keep a stopped server alive
+    sys.exit(0)
+
+
+def check_exposure(settings: Settings, memory: Memory) -> None:
+    """Refuses to listen where others can reach it without anybody having to say who they are. Errors: Invalid."""
+    if is_loopback(settings.host):
+        return
+    where = f"Listening on {settings.host}, where other machines can reach it,"
+    if settings.http.auth == "none":
+        allowed = "leave BACKSTORY_AUTH at token, or listen on 127.0.0.1"
+        raise Invalid(where, "needs authentication, which is switched off", allowed)
+    now = memory.clock()
+    if settings.http.oauth_issuer is None and not any(t.usable(now) for t in memory.directory.tokens()):
+        allowed = "create a token with `backstory token create`, or set BACKSTORY_OAUTH_ISSUER, and start again"
+        raise Invalid(where, "needs authentication, and there is no token yet", allowed)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; a peer that has silently gone is noticed after a minute. Errors: Invalid."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", SILENT_SECONDS), ("TCP_USER_TIMEOUT", SILENT_SECONDS * 1000)):
+        if hasattr(socket, name):
+            listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    try:
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        why = f"cannot be listened on ({error.strerror or error})"
+        raise Invalid(f"{host} port {port}", why, "choose a free --port and an address of this machine") from error
+    return listening
+
+
+def build_application(settings: Settings, memory: Memory, **options: Any) -> Application:
+    """The ASGI application over `memory`, which it opens but never closes."""
+    from server.http.rest import build_api
+    from server.tools.identify_user import identify_user
+
+    callers = TokenCallers(lambda: memory.directory, settings.phone_region)
+    also = (identify_user,) if settings.tools == "agent" else ()
+    mcp = build_server(memory, identify=callers, also=also, **options)
+    tokens = OwnTokens(lambda: memory.directory, memory.clock) if settings.http.auth == "token" else None
+    return Application(
+        Site(
+            settings=settings.http,
+            host=settings.host,
+            server=mcp,
+            api=build_api(mcp.desk),
+            tokens=tokens,
+            oauth=oauth_of(settings, memory) if tokens is not None else None,
+            local=None if tokens is not None else Principal(settings.owner, LOCAL_RIGHTS, "local"),
+            probes=Probes(lambda: memory.store.head(), lambda: index_lag(memory), settings.data_dir),
+        )
+    )
+
+
+def oauth_of(settings: Settings, memory: Memory) -> oauth.OauthTokens | None:
+    """The verifier of the configured authorization server's tokens, where one is configured."""
+    http = settings.http
+    if http.oauth_issuer is None or http.oauth_audience is None:
+        return None
+    issuer = oauth.Issuer(
+        url=http.oauth_issuer,
+        audience=http.oauth_audience,
+        jwks_url=http.oauth_jwks_url,
+        user_claim=http.oauth_user_claim,
+        tenant_claim=http.oauth_tenant_claim,
+        rights_claim=http.oauth_rights_claim,
+        default_tenant=settings.tenant,
+    )
+
+    def known(owner: Owner) -> Owner:
+        user = register(memory.directory, owner.tenant_id, owner.user_id, memory.clock)
+        return Owner(owner.tenant_id, user.user_id)
+
+    return oauth.OauthTokens(issuer, oauth.Keys(issuer), known)
+
+
+def index_lag(memory: Memory) -> dict[str, int]:
+    """How many changes each replica of the search index has not folded yet."""
+    index = memory.index
+    head = memory.store.head().change_id
+    return {replica: max(0, head - index.position(replica).change_id) for replica in ("keywords", "vectors")}
+
+
+class Server(uvicorn.Server):
+    """Stops in order: requests in flight are finished, new ones get 503, streams end, and within seconds it is over."""
+
+    def __init__(self, application: Application, settings: Settings, listening: socket.socket) -> None:
+        http = settings.http
+        super().__init__(
+            uvicorn.Config(
+                application,
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                lifespan="on",
+                timeout_graceful_shutdown=1,
+                timeout_keep_alive=30,
+                ssl_certfile=http.tls_certificate,
+                ssl_keyfile=http.tls_key,
+            )
+        )
+        self._application = application
+        self._listening = listening
+        self._stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._drain: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Says where it listens once it does."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        host, port = self._listening.getsockname()[:2]
+        scheme = "https" if self.config.is_ssl else "http"
+        name = f"[{host}]" if ":" in host else host
+        requests_log.info("listening", extra={"fields": {"event": "listening", "url": f"{scheme}://{name}:{port}"}})
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal stops in order, the second at once."""
+        if self._stopping or self._loop is None:
+            self.force_exit = self._stopping and sig == signal.SIGINT
+            self.should_exit = True
+            return
+        self._stopping = True
+        self._loop.call_soon_threadsafe(self._begin_to_stop)
+
+    def _begin_to_stop(self) -> None:
+        self._drain = asyncio.ensure_future(self._stop_in_order())
+
+    async def _stop_in_order(self) -> None:
+        try:
+            await self._application.traffic.drain(DRAIN_SECONDS)
+        finally:
+            self.should_exit = True

@@ -1,0 +1,70 @@
+"""The tool that recognises a caller."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from memory.quoting import one_line
+from server.answers import Answer
+from server.calling import Call
+from server.schemas import Id, Outgoing
+from server.tools.toolbox import writes
+
+if TYPE_CHECKING:
+    from memory.identities import Identified
+
+
+class UserOut(Outgoing):
+    user: str
+    display_name: str | None
+
+
+class IdentifiedOut(Outgoing):
+    user: str | None
+    created: bool
+    candidates: list[UserOut]
+    display_name: str | None = None
+
+
+@writes("Identify a caller", idempotent=True, right="read")
+def identify_user(
+    call: Call,
+    phone: Annotated[str | None, Field(description="In any notation")] = None,
+    email: str | None = None,
+    voiceprint_id: Id | None = None,
+    external_id: Annotated[Id | None, Field(description="Your own id for the person")] = None,
+    display_name: str | None = None,
+    call_id: Annotated[Id | None, Field(description="Remembers who it is for this call")] = None,
+    new_person: Annotated[bool, Field(description="It is none of the candidates")] = False,
+) -> Answer[IdentifiedOut]:
+    """Find who is calling by what is known of them; pass the `user` it gives to the other tools. If it gives
+    `candidates` instead, ask the caller, then call again with that one as `user`, or `new_person`, and the `call_id`."""
+    from memory.identities import Claims, Identified, identify, identify_self
+
+    claims = Claims(phone, email, voiceprint_id, external_id, display_name, call_id, call.caller.chosen, new_person)
+    directory, region = call.memory.directory, call.memory.settings.phone_region
+    if "act-as" in call.caller.rights:
+        may_write = "write" in call.caller.rights
+        clock = call.memory.clock
+        found = identify(directory, call.owner.tenant_id, claims, may_write=may_write, region=region, clock=clock)
+    else:
+        found = Identified(identify_self(directory, call.owner, claims, region))
+    return _answer(found)
+
+
+def _answer(found: "Identified") -> Answer[IdentifiedOut]:
+    user = found.user
+    candidates = [UserOut(user=c.user_id, display_name=c.display_name) for c in found.candidates]
+    data = IdentifiedOut(
+        user=user.user_id if user else None,
+        created=found.created,
+        candidates=candidates,
+        display_name=user.display_name if user else None,
+    )
+    if user is not None:
+        name = f" ({one_line(user.display_name)})" if user.display_name else ""
+        return Answer(data, f"{'A new user' if found.created else 'Known user'}: {one_line(user.user_id)}{name}.")
+    lines = [
+        f"- {one_line(c.user)}: {one_line(c.display_name) if c.display_name else 'no name known'}" for c in candidates
+    ]
+    return Answer(data, "\n".join(["Several people are known by this; ask which of them it is:", *lines]))
