@@ -157,7 +157,7 @@ def compacted(messages: Sequence[Message], keep: int) -> tuple[tuple[Message, ..
     """The messages with all but the last `keep` tool results (and the arguments of their calls) named only; and the
     ids of those results."""
     results = [m for m in messages if m.role == "tool"]
-    old = results[: len(results) - keep] if keep else results
+    old = results[: max(0, len(results) - keep)]
     ids = {m.message_id for m in old}
     old_calls = {m.tool_call_id for m in old if m.tool_call_id}
     changed = [

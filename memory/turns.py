@@ -77,7 +77,7 @@ def fit(messages: Sequence[Message], limit: int, cost: Cost, shorten: Shorten) -
 def _part_of_turn(turn: Sequence[Message], limit: int, cost: Cost, shorten: Shorten) -> list[Message]:
     opening = [turn[0]] if turn[0].role == "user" else []
     rest = list(turn[len(opening) :])
-    start = [m for message in opening if (m := _shortened(message, limit // 2 if rest else limit, cost, shorten))]
+    start = [m for message in opening if (m := _opening(message, limit, bool(rest), cost, shorten))]
     left = limit - sum(map(cost, start))
     end: list[Message] = []
     for group in reversed(_groups(rest)):
@@ -91,6 +91,12 @@ def _part_of_turn(turn: Sequence[Message], limit: int, cost: Cost, shorten: Shor
         cut = [_shortened(message, left // len(last), cost, shorten) for message in last]
         end = [message for message in cut if message] if all(cut) else []
     return start + end
+
+
+def _opening(message: Message, limit: int, shared: bool, cost: Cost, shorten: Shorten) -> Message | None:
+    """The turn's first message, in half of the room where there is more to show; in all of it before it is lost."""
+    half = _shortened(message, limit // 2, cost, shorten) if shared else None
+    return half or _shortened(message, limit, cost, shorten)
 
 
 def _shortened(message: Message, limit: int, cost: Cost, shorten: Shorten) -> Message | None:

@@ -104,7 +104,7 @@ _TIME = re.compile(
 )
 _DEFERRED = re.compile(
     r"\b(?:not sure|don't know|do not know|no idea|(?:I'll|I will|let me) (?:check|find out|ask|look into|get back|see)"
-    r"|have to (?:check|ask)|need to (?:check|ask|think)|still (?:open|thinking|deciding)|haven't decided|unclear|tbd"
+    r"|have to (?:check|ask)|need to (?:check|ask|think)|still (?:open|deciding|thinking about it)|haven't decided|unclear|tbd"
     r"|weiß nicht|je ne sais pas|no sé)\b",
     re.IGNORECASE,
 )
@@ -150,7 +150,8 @@ def tells_when(text: str) -> bool:
 
 
 def is_decision(text: str) -> bool:
-    return not is_question(text) and bool(_DECISION.search(text))
+    """Whether it settles something, and says what."""
+    return not is_question(text) and bool(_DECISION.search(text)) and len(text) > 24
 
 
 def states_fact(text: str) -> bool:

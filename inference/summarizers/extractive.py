@@ -58,7 +58,8 @@ class ExtractiveSummarizer:
         room -= self._count(prose)
         share = self._old_share(previous, messages)
         new = self._worthy(found)
-        chosen = self._chosen(old_lines, new, room, share)
+        known = _HEADING.match(heading)
+        chosen = self._chosen(old_lines, new, room, share, known["first"] if known else "")
         parts = [heading, prose, _SINCE if prose and chosen else "", *chosen]
         return replace(_lists(previous, found), text="\n".join(part for part in parts if part) or "Nothing was said.")
 
@@ -85,7 +86,7 @@ class ExtractiveSummarizer:
             return None
         return _standing(vectors @ vectors.T)
 
-    def _chosen(self, old: list[str], new: list[_Line], room: int, share: float) -> list[str]:
+    def _chosen(self, old: list[str], new: list[_Line], room: int, share: float, first_day: str) -> list[str]:
         """Lines that fit, the old ones' share first, then the new ones by worth and difference, in order of time."""
         kept: list[str] = []
         left = int(room * share) if new else room
@@ -105,7 +106,7 @@ class ExtractiveSummarizer:
             if price <= left and _nearest(best, picked, kept) < 0.6:
                 picked.append(best)
                 left -= price
-        return kept + _written(sorted(picked, key=lambda line: line.order))
+        return kept + _written(sorted(picked, key=lambda line: line.order), first_day)
 
     @staticmethod
     def _old_share(previous: Summary | None, messages: Sequence[Message]) -> float:
@@ -223,8 +224,8 @@ def _spread(lines: list[str]) -> list[str]:
     return [lines[i] for i in order]
 
 
-def _written(lines: Sequence[_Line]) -> list[str]:
-    """One bullet for each message, with its speaker."""
+def _written(lines: Sequence[_Line], first_day: str) -> list[str]:
+    """One bullet for each message, with its speaker and, where it is not the first day, the date."""
     found: list[str] = []
     last: int | None = None
     for line in lines:
@@ -233,7 +234,8 @@ def _written(lines: Sequence[_Line]) -> list[str]:
         if last == message.seq:
             found[-1] += " " + line.text
         else:
-            found.append(f"- {cues.speaker(message)}: {line.text}")
+            when = f" ({_day(message)})" if _day(message) != first_day else ""
+            found.append(f"- {cues.speaker(message)}{when}: {line.text}")
         last = message.seq
     return found
 
