@@ -27,7 +27,7 @@ Handler = Callable[..., Answer[Outgoing]]
 User = Annotated[Id | None, Field(description="Only if you act for several users")]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Spec:
     """A tool as described to a model, before it is bound to a memory."""
 
