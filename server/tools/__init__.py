@@ -35,4 +35,4 @@ TOOL_SETS: Mapping[ToolSet, tuple[Spec, ...]] = {"recall": RECALL, "agent": AGEN
 
 def bound(tool_set: ToolSet, desk: Desk, also: Iterable[Spec] = ()) -> list[MemoryTool]:
     """The tools of a set, and `also` these, ready to be served."""
-    return [MemoryTool.bound(spec, desk) for spec in dict.fromkeys((*TOOL_SETS[tool_set], *also))]
+    return [MemoryTool.bound(spec, desk) for spec in (*TOOL_SETS[tool_set], *also)]

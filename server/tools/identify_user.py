@@ -38,7 +38,7 @@ def identify_user(
     new_person: Annotated[bool, Field(description="It is none of the candidates")] = False,
 ) -> Answer[IdentifiedOut]:
     """Find who is calling by what is known of them; pass the `user` it gives to the other tools. If it gives
-    `candidates` instead, ask the caller, then call again with that one as `user`, or `new_person`, and the `call_id`."""
+    `candidates` instead, ask the caller, then call again with that one as `user`, or `new_person`, and `call_id`."""
     from memory.identities import Claims, Identified, identify, identify_self
 
     claims = Claims(phone, email, voiceprint_id, external_id, display_name, call_id, call.caller.chosen, new_person)
