@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, literal, or_, select, tuple_
 
 from memory.model import (
     Change,
@@ -50,6 +50,7 @@ from storage.sql.tables import (
     user_context,
     user_context_history,
 )
+from storage.sql.types import Micros, SafeText
 
 T = TypeVar("T")
 
@@ -93,7 +94,8 @@ class SqlRecords:
     def sessions(self, where: SessionFilter, limit: int, before: tuple[datetime, str] | None = None) -> list[Session]:
         query = self._sessions().where(*session_conditions(where))
         if before is not None:
-            query = query.where(tuple_(sessions.c.last_activity_at, sessions.c.session_id) < tuple_(*before))
+            place = tuple_(literal(before[0], Micros()), literal(before[1], SafeText()))
+            query = query.where(tuple_(sessions.c.last_activity_at, sessions.c.session_id) < place)
         query = query.order_by(sessions.c.last_activity_at.desc(), sessions.c.session_id.desc()).limit(limit)
         return [to_session(row) for row in self._db.execute(query)]
 
