@@ -103,6 +103,7 @@ class SummaryLine(Line):
     entities: tuple[str, ...] = ()
     covers_to_seq: int = Field(ge=0)
     producer: str
+    note: str | None = None
     created_at: Time
 
 
@@ -147,6 +148,7 @@ def read(path: Path, project_id: str | None, taken: Callable[[int], None]) -> It
     """Every message, session by session where the file is so ordered; any order is accepted."""
     threads: dict[str, Thread] = {}
     repeats: Counter[bytes] = Counter()
+    missing: dict[str, tuple[int, list[range]]] = {}
     for number, raw in numbered_lines(path, taken):
         where = f"line {number}"
         line = parsed(path, where, raw)
@@ -155,11 +157,14 @@ def read(path: Path, project_id: str | None, taken: Callable[[int], None]) -> It
             threads.update({name: thread for name in (line.session_id, line.external_id) if name})
         elif isinstance(line, MessageLine):
             thread = message_thread(line, threads, path, project_id)
+            note_missing(line, missing)
             yield Turn(thread, new_message(line, thread, repeats), where)
         elif isinstance(line, SummaryLine):
             if line.session_id not in threads:
                 raise BadFile(path, where, f"the summary's session {line.session_id!r} has no line before it.")
-            yield Extra(threads[line.session_id], summary(line), where)
+            gaps = missing.get(line.session_id, (0, []))[1]
+            gone = sum(max(0, min(gap.stop - 1, line.covers_to_seq) - gap.start + 1) for gap in gaps)
+            yield Extra(threads[line.session_id], summary(line, line.covers_to_seq - gone), where)
         else:
             yield Extra(None, user_context_entry(line, project_id), where)
 
@@ -267,7 +272,16 @@ def derived_id(line: MessageLine, thread: Thread, repeats: Counter[bytes]) -> st
     return f"jsonl-{digest.hex()}" + (f"-{repeats[digest]}" if repeats[digest] > 1 else "")
 
 
-def summary(line: SummaryLine) -> Summary:
+def note_missing(line: MessageLine, missing: dict[str, tuple[int, list[range]]]) -> None:
+    """Keeps the numbers that an export lacks, since messages were erased; imported messages are numbered anew."""
+    if line.seq is not None and line.session_id is not None:
+        expected, gaps = missing.get(line.session_id, (1, []))
+        if line.seq > expected:
+            gaps.append(range(expected, line.seq))
+        missing[line.session_id] = (line.seq + 1, gaps)
+
+
+def summary(line: SummaryLine, covers_to_seq: int) -> Summary:
     draft = SummaryDraft(
         text=line.text,
         decisions=line.decisions,
@@ -276,7 +290,7 @@ def summary(line: SummaryLine) -> Summary:
         facts=line.facts,
         entities=line.entities,
     )
-    return Summary(line.session_id, line.version, draft, line.covers_to_seq, line.producer, line.created_at)
+    return Summary(line.session_id, line.version, draft, covers_to_seq, line.producer, line.created_at, line.note)
 
 
 def user_context_entry(line: UserContextLine, project_id: str | None) -> UserContextEntry:

@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from memory.model import MessageFilter, NewMessage, Owner
 from memory.ports import Embedder
 from storage.lance.filters import admitted
+from storage.lance.tables import matching
 
 
 class BareCommit:
@@ -54,11 +54,9 @@ class RawQueries:
         self._loop.run_until_complete(self._ask(vector, " ".join(terms)))
 
     async def _ask(self, vector: Any, terms: str) -> None:
-        from lancedb.query import MatchQuery
-
         near = self._vectors.query().nearest_to(vector).distance_type("cosine").bypass_vector_index()
         await near.where(self._condition).select(["message_id", "_distance"]).limit(50).to_arrow()
-        words = self._keywords.query().nearest_to_text(MatchQuery(terms, "terms"))
+        words = self._keywords.query().nearest_to_text(matching(terms))
         await words.where(self._condition).select(["message_id", "_score"]).limit(50).to_arrow()
 
     def close(self) -> None:

@@ -1,0 +1,83 @@
+"""`backstory import`: conversations from files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from server.commands.options import with_settings
+from server.commands.output import echo_json, progress
+from server.settings import Settings
+
+if TYPE_CHECKING:
+    from server.app import Memory
+    from server.importers.running import Tally
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FORMATS = ("auto", "jsonl", "locomo")
+
+
+@click.command("import")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=FILE)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="auto", show_default=True)
+@click.option("--project", "project_id", help="Put everything into this project.")
+@click.option("--wait", is_flag=True, help="Wait until the vectors are made as well.")
+@click.option("--json", "as_json", is_flag=True, help="The result for machines.")
+@with_settings()
+def import_(
+    paths: tuple[Path, ...], form: str, project_id: str | None, wait: bool, as_json: bool, settings: Settings
+) -> None:
+    """Import conversations from files. Nothing is recorded twice: an interrupted import goes on where it stopped.
+
+    A LoCoMo conversation becomes the project named by its sample_id. Imported sessions are archived. Words can be
+    searched at once; vectors follow while a server runs, or with --wait.
+
+    \b
+    Examples:
+      backstory import history.jsonl
+      backstory import --format locomo locomo10.json --wait
+      backstory export --format jsonl -o all.jsonl && backstory --data-dir elsewhere import all.jsonl
+    """
+    from server.app import build_memory
+    from server.commands.waiting import wait_for_index
+
+    if project_id is not None and not project_id.strip():
+        raise click.UsageError("--project is empty; give the project's id, or leave it out.")
+    with build_memory(settings) as memory:
+        results = [import_file(memory, path, form, project_id) for path in paths]
+        caught_up = wait_for_index(memory, vectors=wait)
+    if as_json:
+        echo_json({"files": results, "vectors_ready": caught_up})
+
+
+def import_file(memory: "Memory", path: Path, form: str, project_id: str | None) -> dict[str, Any]:
+    """Imports one file with a progress bar, and says what came of it."""
+    from server.importers import format_of
+    from server.importers.running import Importing, Tally
+
+    chosen = format_of(path, form)
+    tally = Tally()
+    importing = Importing(memory.store, memory.settings.owner, memory.clock, path, tally)
+    size = path.stat().st_size or 1
+    with progress(path.name) as move:
+        taken = [0]
+
+        def done(tally: Tally) -> None:
+            move(taken[0], size, f"{path.name}: {tally.new + tally.known:,} messages")
+
+        importing.run(chosen.read(path, project_id, lambda count: taken.__setitem__(0, count)), done)
+    click.echo(told(path, tally), err=True)
+    return {
+        "path": str(path),
+        "format": chosen.name,
+        "recorded": tally.new,
+        "duplicates": tally.known,
+        "sessions": len(tally.sessions),
+    }
+
+
+def told(path: Path, tally: "Tally") -> str:
+    counted = f"{tally.new:,} messages recorded in {len(tally.sessions):,} sessions"
+    if tally.known and not tally.new:
+        return f"{path}: nothing new; all {tally.known:,} messages were recorded before."
+    return f"{path}: {counted}" + (f", {tally.known:,} were recorded before." if tally.known else ".")

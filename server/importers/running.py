@@ -1,0 +1,128 @@
+"""An import: items of a file into the record, in batches, recording nothing twice."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from memory.errors import BackstoryError, StorageFailed
+from memory.model import Owner, Summary
+from memory.ports import Clock, RecordStore
+from memory.recording import record
+from memory.restoring import restore_session, restore_summary, restore_user_context
+from memory.sessions import Target
+from server.importers.items import BadFile, Extra, Item, Thread, Turn
+
+BATCH = 500
+
+
+@dataclass
+class Tally:
+    """What an import has done so far. `sessions` are those that its messages belong to."""
+
+    new: int = 0
+    known: int = 0
+    extras: int = 0
+    sessions: dict[tuple[str | None, str | None], str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Importing:
+    """Where one file's items go."""
+
+    store: RecordStore
+    owner: Owner
+    clock: Clock
+    path: Path
+    tally: Tally
+
+    def run(self, items: Iterable[Item], done: Callable[[Tally], None]) -> None:
+        """Records all items; `done` is called after each batch, which is then durable.
+
+        Errors: BadFile naming the place in the file, StorageFailed. What came before is kept; running it again goes on.
+        """
+        for batch in batches(items):
+            groups: dict[str, list[Turn]] = {}
+            for item in batch:
+                if isinstance(item, Turn):
+                    groups.setdefault(self.session_id(item.thread, item), []).append(item)
+            for session_id, turns in groups.items():
+                self.record(session_id, turns)
+            for item in batch:
+                if isinstance(item, Extra):
+                    self.restore(item)
+            done(self.tally)
+
+    def session_id(self, thread: Thread, item: Item) -> str:
+        key = (thread.session_id, thread.external_id)
+        if key not in self.tally.sessions:
+            first = item.message.occurred_at if isinstance(item, Turn) else None
+            target = Target(
+                session_id=thread.session_id,
+                external_id=thread.external_id,
+                project_id=thread.project_id,
+                channel=thread.channel,
+                agent=thread.agent,
+                title=thread.title,
+            )
+            with self.named(item.where):
+                session = restore_session(
+                    self.store,
+                    self.owner,
+                    target,
+                    self.clock,
+                    started_at=thread.started_at or first,
+                    metadata=thread.metadata,
+                )
+            self.tally.sessions[key] = session.session_id
+        return self.tally.sessions[key]
+
+    def record(self, session_id: str, turns: list[Turn]) -> None:
+        """One transaction; where it is refused, one for each message, to find out which one it was."""
+        try:
+            self.append(session_id, turns)
+        except StorageFailed:
+            raise
+        except BackstoryError:
+            for turn in turns:
+                with self.named(turn.where):
+                    self.append(session_id, [turn])
+
+    def append(self, session_id: str, turns: list[Turn]) -> None:
+        target = Target(session_id=session_id)
+        recorded = record(self.store, self.owner, [turn.message for turn in turns], target, self.clock)
+        self.tally.known += len(recorded.duplicates)
+        self.tally.new += len(turns) - len(recorded.duplicates)
+
+    def restore(self, item: Extra) -> None:
+        with self.named(item.where):
+            if isinstance(item.value, Summary):
+                assert item.thread is not None
+                session_id = self.session_id(item.thread, item)
+                self.tally.extras += restore_summary(self.store, self.owner, replace(item.value, session_id=session_id))
+            else:
+                self.tally.extras += restore_user_context(self.store, self.owner, item.value)
+
+    def named(self, where: str) -> "Named":
+        return Named(self.path, where)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Gives a refusal the place in the file that it is about."""
+
+    path: Path
+    where: str
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, BackstoryError) and not isinstance(error, StorageFailed | BadFile):
+            raise BadFile(self.path, self.where, str(error)) from error
+
+
+def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
