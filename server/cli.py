@@ -27,6 +27,8 @@ COMMANDS = {
     "reindex": ("server.commands.reindex:reindex", "Rebuild the search index, or wait for it."),
     "migrate": ("server.commands.migrate:migrate", "Bring the database to this version's schema."),
     "doctor": ("server.commands.doctor:doctor", "Check that everything is in order."),
+    "token": ("server.commands.token:token", "Access tokens for the HTTP server."),
+    "user": ("server.commands.user:user", "Users, and what they are recognised by."),
     "bench": ("server.commands.bench:bench", "Measure recall and latency."),
 }
 

@@ -34,6 +34,7 @@ WATCH_SECONDS = 2.0
 LAST_USE_SECONDS = 30.0
 BAD_TOKENS_A_MINUTE = 60
 API = "/api/v1"
+DOCUMENT = "/api/v1/openapi.json"
 Route = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
@@ -129,6 +130,7 @@ class Application:
         if path == API or path.startswith(API + "/"):
             with self.traffic.work():
                 await self.site.api(scope, receive, send)
+            scope["backstory.route"] = getattr(scope.get("route"), "path_format", path if path == DOCUMENT else None)
         elif (route := self._routes.get(path)) is not None:
             await route(scope, receive, send)
         else:
