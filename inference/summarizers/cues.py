@@ -104,8 +104,8 @@ _TIME = re.compile(
 )
 _DEFERRED = re.compile(
     r"\b(?:not sure|don't know|do not know|no idea|(?:I'll|I will|let me) (?:check|find out|ask|look into|get back|see)"
-    r"|have to (?:check|ask)|need to (?:check|ask|think)|still (?:open|deciding|thinking about it)|haven't decided|unclear|tbd"
-    r"|weiß nicht|je ne sais pas|no sé)\b",
+    r"|have to (?:check|ask)|need to (?:check|ask|think)|still (?:open|deciding|thinking about it)|haven't decided"
+    r"|unclear|tbd|weiß nicht|je ne sais pas|no sé)\b",
     re.IGNORECASE,
 )
 _DONE = re.compile(
