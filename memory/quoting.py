@@ -33,7 +33,7 @@ _NAME = (
     + "|".join(sorted((re.escape(n).replace("_", r"[\s_-]*") for n in _RESERVED.split()), key=len, reverse=True))
     + ")"
 )
-_TAG = re.compile(rf"<(?=[\s/!|]*{_NAME}(?![a-z]))|<(?=\s*/?\s*\w+:\w)|<(?=\s*\|)|(?<=\|)\s*>", re.IGNORECASE)
+_TAG = re.compile(rf"<(?=[\s/!|]*{_NAME}(?![a-z]))|<(?=\s*/?\s*\w+:\w)|<(?=/?s>)|<(?=\s*\|)|(?<=\|)\s*>", re.IGNORECASE)
 _ENTITY_TAG = re.compile(rf"&(?:lt|#0*60|#x0*3c);?(?=[\s/!|]*{_NAME}(?![a-z]))", re.IGNORECASE)
 _BRACKET_TAG = re.compile(
     r"\[(?=\s*/?\s*(?:inst|system|sys|assistant|developer|end of|tool_calls?|tool_results?|available_tools)\b)"
@@ -41,8 +41,9 @@ _BRACKET_TAG = re.compile(
     re.IGNORECASE,
 )
 _ROLE_LINE = re.compile(
-    r"^(?P<before>[ \t>|#*_`~=\-\[({\"']*)(?P<role>system|developer|assistant|user|human|ai|instructions?|tool|function"
-    r"|system (?:message|prompt|notice|note|instructions?|override)|new instructions?|admin(?:istrator)?)"
+    r"^(?P<before>[ \t>|#*_`~=\-\[({\"']*)"
+    r"(?P<role>(?:new )?(?:system|developer|assistant|user|human|ai|instructions?|tool|function|admin(?:istrator)?)"
+    r"(?: (?:message|prompt|notice|note|instructions?|override|result|response))?)"
     r"(?P<after>[ \t*_`~\])}\"']*(?::|=|>|$))",
     re.IGNORECASE | re.MULTILINE,
 )

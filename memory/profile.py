@@ -1,0 +1,104 @@
+"""A user's profile: what the last sessions were about, preferences, and what else is known, as one document."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from memory.model import Json, Owner, Session, SessionFilter, Summary, UserContextEntry
+from memory.ports import Clock, RecordStore
+from memory.user_context import in_force
+
+SUMMARIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileLimits:
+    """How many sessions' summaries a profile has at most, and how long after its last update it expires (None:
+    never)."""
+
+    summaries: int = SUMMARIES
+    expires_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """`summaries` are the newest versions of the last sessions that have one, newest session first. `preferences` and
+    `metadata` (facts and current state) are the user context in force. `last_updated` is None where nothing is known;
+    past `expires_at` a profile is empty.
+    """
+
+    summaries: tuple[tuple[Session, Summary], ...] = ()
+    preferences: tuple[UserContextEntry, ...] = ()
+    metadata: tuple[UserContextEntry, ...] = ()
+    message_count: int = 0
+    last_updated: datetime | None = None
+    expires_at: datetime | None = None
+
+
+def profile(
+    store: RecordStore,
+    owner: Owner,
+    project_id: str | None = None,
+    *,
+    limits: ProfileLimits | None = None,
+    clock: Clock,
+) -> Profile:
+    """The profile for a scope; without a project, of all the user's sessions and the global user context."""
+    limits = limits or ProfileLimits()
+    now = clock()
+    with store.read(owner) as records:
+        entries = in_force(records, None, project_id, now)
+        # A project's sessions may stand behind many others.
+        reach = limits.summaries if project_id is None else limits.summaries * 20
+        summaries = [pair for pair in records.latest_summaries(reach) if project_id in (None, pair[0].project_id)][
+            : limits.summaries
+        ]
+        last = records.sessions(SessionFilter(project_id=project_id), 1)
+        count = records.message_count()
+    moments = [e.updated_at for e in entries] + [made.created_at for _, made in summaries]
+    moments += [session.last_activity_at for session in last if session.message_count]
+    if not moments:
+        return Profile()
+    updated = max(moments)
+    expires_at = None if limits.expires_after is None else updated + limits.expires_after
+    if expires_at is not None and expires_at <= now:
+        return Profile(expires_at=expires_at, last_updated=updated)
+    return Profile(
+        summaries=tuple(summaries),
+        preferences=tuple(e for e in entries if e.category == "preference"),
+        metadata=tuple(e for e in entries if e.category != "preference"),
+        message_count=count,
+        last_updated=updated,
+        expires_at=expires_at,
+    )
+
+
+def as_document(made: Profile) -> Mapping[str, Json]:
+    """The profile as JSON can hold it: ISO 8601 UTC times, values by key."""
+    return {
+        "summaries": [_summary(session, summary) for session, summary in made.summaries],
+        "preferences": _values(made.preferences),
+        "metadata": {**_values(made.metadata), "message_count": made.message_count},
+        "last_updated": _time(made.last_updated),
+        "expires_at": _time(made.expires_at),
+    }
+
+
+def _summary(session: Session, summary: Summary) -> Mapping[str, Json]:
+    return {
+        "session_id": session.session_id,
+        "session_title": session.title,
+        "last_activity_at": _time(session.last_activity_at),
+        "text": summary.draft.text,
+        "version": summary.version,
+        "covers_to_seq": summary.covers_to_seq,
+        "producer": summary.producer,
+    }
+
+
+def _values(entries: Sequence[UserContextEntry]) -> dict[str, Json]:
+    return {entry.key: entry.value for entry in entries}
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.isoformat().replace("+00:00", "Z") if moment else None
