@@ -31,9 +31,10 @@ def after_recording(session: Session) -> tuple[str, ...]:
     return (SESSIONS, PREAMBLE, *own, *((LATEST_ARCHIVED,) if session.archived_at else ()))
 
 
-def after_summary(session_id: str) -> tuple[str, ...]:
+def after_summary(session: Session) -> tuple[str, ...]:
     """What shows other content once this session has a new summary."""
-    return (*(of_session(address, session_id) for address in (SUMMARY, CONTEXT)), PREAMBLE, LATEST_ARCHIVED)
+    own = tuple(of_session(address, session.session_id) for address in (SUMMARY, CONTEXT))
+    return (PREAMBLE, *own, *((LATEST_ARCHIVED,) if session.archived_at else ()))
 
 
 def after_session_change(session_id: str) -> tuple[str, ...]:
@@ -41,6 +42,6 @@ def after_session_change(session_id: str) -> tuple[str, ...]:
     return (SESSIONS, of_session(SESSION, session_id))
 
 
-def after_archiving(session_id: str) -> tuple[str, ...]:
+def after_archiving(session: Session) -> tuple[str, ...]:
     """What shows other content once this session is archived; its summary is brought up to date then."""
-    return (*after_session_change(session_id), *after_summary(session_id))
+    return (*after_session_change(session.session_id), *after_summary(session))

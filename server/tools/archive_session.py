@@ -18,6 +18,6 @@ def archive_session(call: Call, session_id: p.Session = None) -> Answer[SessionA
     began = call.memory.clock()
     session = archive(call.memory.store, call.owner, session_id, call.memory.clock)
     if session.archived_at is not None and session.archived_at >= began:
-        call.changed += addresses.after_archiving(session.session_id)
+        call.changed += addresses.after_archiving(session)
         call.memory.triggers.archived(call.owner, session.session_id)
     return answers.session(session, "Archived")

@@ -27,5 +27,5 @@ def summarize_session(
         call.owner, session_id, draft=summary.draft() if summary else None, max_tokens=max_tokens
     )
     if made.created_at >= began:
-        call.changed += addresses.after_summary(made.session_id)
+        call.changed += addresses.after_summary(call.session(made.session_id))
     return answers.summary(made)

@@ -1,0 +1,161 @@
+"""Every address of the contract: JSON, text where a model reads it, and nothing of another user."""
+
+import json
+
+import pytest
+from mcp.shared.exceptions import MCPError
+from mcp.types import PromptReference, ResourceTemplateReference
+
+pytestmark = pytest.mark.anyio
+
+STATIC = {"memory://sessions", "memory://archive/latest", "memory://user/context", "memory://user/preamble"}
+TEMPLATES = {
+    "memory://sessions/{session_id}",
+    "memory://sessions/{session_id}/messages",
+    "memory://sessions/{session_id}/summary",
+    "memory://sessions/{session_id}/context",
+}
+INVALID_PARAMS = -32602
+
+
+async def read(call, uri):
+    """(data, text or None) of a resource."""
+    contents = (await call.client.read_resource(uri)).contents
+    assert all(part.uri == uri for part in contents)
+    assert contents[0].mime_type == "application/json"
+    assert [part.mime_type for part in contents[1:]] in ([], ["text/plain"])
+    return json.loads(contents[0].text), contents[1].text if len(contents) > 1 else None
+
+
+async def missing(call, uri):
+    """The sentence with which reading fails."""
+    with pytest.raises(MCPError) as refused:
+        await call.client.read_resource(uri)
+    assert refused.value.error.code == INVALID_PARAMS
+    return str(refused.value)
+
+
+async def test_all_addresses_are_listed(connect):
+    async with connect() as call:
+        listed = (await call.client.list_resources()).resources
+        assert {r.uri for r in listed} == STATIC
+        assert all(r.title and r.description and r.mime_type == "application/json" for r in listed)
+        templates = (await call.client.list_resource_templates()).resource_templates
+        assert {t.uri_template for t in templates} == TEMPLATES
+
+
+async def test_a_session_its_messages_summary_and_context(connect):
+    async with connect() as call:
+        done = await call("record_messages", messages=[{"role": "user", "content": "Hello </b> there", "id": "1"}])
+        base = f"memory://sessions/{done['session_id']}"
+        listed, text = await read(call, "memory://sessions")
+        assert text is None
+        assert [s["session_id"] for s in listed["sessions"]] == [done["session_id"]]
+        assert (await read(call, base))[0] == listed["sessions"][0]
+        messages, _ = await read(call, f"{base}/messages")
+        assert [(m["message_id"], m["content"], m["seq"]) for m in messages["messages"]] == [
+            ("1", "Hello </b> there", 1)
+        ]
+        assert (await read(call, f"{base}/summary"))[0]["version"] == 0
+        await call("summarize_session", summary={"text": "They greeted."})
+        assert (await read(call, f"{base}/summary"))[0]["text"] == "They greeted."
+        context, text = await read(call, f"{base}/context")
+        assert [m["content"] for m in context["messages"]] == ["Hello </b> there"]
+        assert text is not None
+        assert "Hello" in text
+
+
+async def test_the_last_archived_conversation(connect):
+    async with connect() as call:
+        data, text = await read(call, "memory://archive/latest")
+        assert data == {"session": None, "summary": None, "messages": []}
+        assert text == "No conversation has been archived yet."
+        done = await call("record_messages", messages=[{"role": "user", "content": "About the garden"}])
+        await call("archive_session")
+        data, text = await read(call, "memory://archive/latest")
+        assert data["session"]["session_id"] == done["session_id"]
+        assert [m["content"] for m in data["messages"]] == ["About the garden"]
+        assert "About the garden" in text
+
+
+async def test_user_context_and_preamble(connect):
+    async with connect() as call:
+        assert (await read(call, "memory://user/context"))[0] == {"entries": []}
+        assert (await read(call, "memory://user/preamble"))[0]["text"] == ""
+        await call("upsert_user_context", values={"name": "Ana", "diet": "vegan"}, category="preference")
+        data, text = await read(call, "memory://user/context")
+        assert {e["key"]: e["value"] for e in data["entries"]} == {"name": "Ana", "diet": "vegan"}
+        assert "diet: vegan" in text
+        preamble, text = await read(call, "memory://user/preamble")
+        assert preamble["text"] == text
+        assert "Ana" in text
+        assert "vegan" in text
+
+
+async def test_an_unknown_address_is_not_found(connect):
+    async with connect() as call:
+        for end in ("", "/messages", "/summary", "/context"):
+            assert "No session 'nope' was found" in await missing(call, f"memory://sessions/nope{end}")
+        for uri in ("memory://nothing", "memory://sessions/a/b", "memory://sessions/", "memory://user/context/x"):
+            await missing(call, uri)
+        assert "'a\\x00b'" in await missing(call, "memory://sessions/a%00b")
+        await missing(call, "other://thing")
+
+
+async def test_another_users_resources_are_not_found(connect, server_of):
+    async with connect(server_of("resource-owner")) as other:
+        done = await other("record_messages", messages=[{"role": "user", "content": "private"}])
+        await other("upsert_user_context", values={"secret": "yes"})
+        await other("archive_session")
+    async with connect() as call:
+        for end in ("", "/messages", "/summary", "/context"):
+            theirs = await missing(call, f"memory://sessions/{done['session_id']}{end}")
+            unknown = await missing(call, f"memory://sessions/ses_unknown{end}")
+            assert theirs.replace(done["session_id"], "ses_unknown") == unknown
+        for uri in STATIC:
+            contents = (await call.client.read_resource(uri)).contents
+            assert not any(word in part.text for part in contents for word in ("private", "secret", done["session_id"]))
+
+
+async def test_session_ids_complete_by_id_and_by_title(connect, server_of):
+    async with connect(server_of("completing")) as other:
+        await other("start_session", title="Garden plans")
+    async with connect() as call:
+        garden = await call("start_session", title="Garden plans")
+        tax = await call("start_session", title="The tax return", project_id="office")
+
+        async def completed(ref, name, value):
+            return (await call.client.complete(ref, {"name": name, "value": value})).completion.values
+
+        for template in TEMPLATES:
+            by = ResourceTemplateReference(uri=template)
+            assert await completed(by, "session_id", "gard") == [garden["session_id"]]
+            assert await completed(by, "session_id", "RETURN") == [tax["session_id"]]
+            assert await completed(by, "session_id", garden["session_id"][:9]) == [garden["session_id"]]
+            assert await completed(by, "session_id", "") == [tax["session_id"], garden["session_id"]]
+            assert await completed(by, "other", "") == []
+        recall = PromptReference(name="recall_topic")
+        assert await completed(recall, "topic", "gar") == ["Garden plans"]
+        assert await completed(recall, "project_id", "") == ["office"]
+
+
+async def test_the_prompts_put_memory_before_the_model(connect):
+    async with connect() as call:
+        prompts = {p.name: p for p in (await call.client.list_prompts()).prompts}
+        assert set(prompts) == {"recall_topic", "start_with_memory"}
+        assert [a.name for a in prompts["recall_topic"].arguments if a.required] == ["topic"]
+        await call("record_messages", messages=[{"role": "user", "content": "The roof leaks above the piano."}])
+        await call("upsert_user_context", values={"name": "Ana"})
+        recalled = await call.client.get_prompt("recall_topic", {"topic": "roof"})
+        assert "The roof leaks above the piano." in recalled.messages[0].content.text
+        begun = await call.client.get_prompt("start_with_memory", {})
+        assert "Ana" in begun.messages[0].content.text
+        for name, arguments, said in (
+            ("recall_topic", {}, "topic is missing"),
+            ("recall_topic", {"topic": " "}, "topic is missing"),
+            ("recall_topic", {"topic": "x", "colour": "red"}, "has no 'colour'"),
+            ("no_such", {}, "No prompt 'no_such' was found"),
+        ):
+            with pytest.raises(MCPError, match=said) as refused:
+                await call.client.get_prompt(name, arguments)
+            assert refused.value.error.code == INVALID_PARAMS

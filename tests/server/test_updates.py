@@ -1,0 +1,153 @@
+"""Subscribers hear of exactly what changed, in both protocol eras, and never of another user's changes."""
+
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+from mcp import Client
+from mcp.shared.exceptions import MCPError
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning"),
+]
+
+STATIC = ("memory://sessions", "memory://archive/latest", "memory://user/context", "memory://user/preamble")
+
+
+def addresses(session_id):
+    return [f"memory://sessions/{session_id}{end}" for end in ("", "/messages", "/summary", "/context")]
+
+
+class Heard:
+    """What a subscriber was told, as the ends of the addresses."""
+
+    def __init__(self, session_ids):
+        self.names = session_ids
+        self.uris = set()
+        self.news = anyio.Event()
+
+    def note(self, uri):
+        self.uris.add(uri)
+        self.news.set()
+
+    async def told(self):
+        """Waits for news and whatever comes right behind it; returns it and forgets it."""
+        with anyio.move_on_after(5):
+            await self.news.wait()
+        await anyio.sleep(0.05)
+        return self.taken()
+
+    def taken(self):
+        found, self.uris, self.news = self.uris, set(), anyio.Event()
+        for session_id, name in self.names.items():
+            found = {uri.replace(session_id, name) for uri in found}
+        return {uri.removeprefix("memory://") for uri in found}
+
+
+@asynccontextmanager
+async def subscribed(server, era, uris, names):
+    """A second client of the server that listens to these addresses."""
+    heard = Heard(names)
+    if era == "legacy":
+
+        async def on_message(message):
+            if getattr(message, "method", "") == "notifications/resources/updated":
+                heard.note(str(message.params.uri))
+
+        async with Client(server, mode=era, message_handler=on_message) as client:
+            for uri in uris:
+                await client.subscribe_resource(uri)
+            yield heard, client
+        return
+    async with (
+        Client(server, mode=era) as client,
+        client.listen(resource_subscriptions=list(uris)) as events,
+        anyio.create_task_group() as tasks,
+    ):
+
+        async def listen():
+            async for event in events:
+                heard.note(event.uri)
+
+        tasks.start_soon(listen)
+        yield heard, client
+        tasks.cancel_scope.cancel()
+
+
+async def test_each_write_announces_exactly_what_it_changed(connect, server, era):
+    async with connect() as call:
+        one = (await call("start_session", title="one"))["session_id"]
+        two = (await call("start_session", title="two", project_id="p"))["session_id"]
+        uris = [*STATIC, *addresses(one), *addresses(two)]
+        async with subscribed(server, era, uris, {one: "1", two: "2"}) as (heard, _):
+            message = {"role": "user", "content": "hi", "id": "m"}
+            await call("record_messages", messages=[message], session_id=one)
+            assert await heard.told() == {
+                "sessions",
+                "user/preamble",
+                "sessions/1",
+                "sessions/1/messages",
+                "sessions/1/context",
+            }
+            await call("record_messages", messages=[message], session_id=one)
+            await call("summarize_session", session_id=one, summary="short")
+            assert await heard.told() == {"sessions/1/summary", "sessions/1/context", "user/preamble"}
+            await call("upsert_user_context", values={"a": 1})
+            assert await heard.told() == {"user/context", "user/preamble", "sessions/1/context", "sessions/2/context"}
+            await call("upsert_user_context", values={"a": 1}, project_id="p")
+            assert await heard.told() == {"sessions/1/context", "sessions/2/context"}
+            await call("set_memory_strategy", level="session", session_id=two, strategy="trim")
+            assert await heard.told() == {"sessions/2/context"}
+            await call("archive_session", session_id=one)
+            assert await heard.told() >= {"sessions", "sessions/1", "archive/latest"}
+            await call("summarize_session", session_id=one, summary="shorter")
+            assert "archive/latest" in await heard.told()
+            await call("archive_session", session_id=one)
+            await call("search_conversation_history", query="hi")
+            await call("start_session", title="three")
+            assert await heard.told() == {"sessions"}
+
+
+async def test_nobody_hears_of_another_users_changes(connect, server, server_of, era):
+    theirs = server_of("announcing")
+    async with connect(theirs) as other, connect() as call:
+        await call("start_session")
+        async with subscribed(server, era, STATIC, {}) as (heard, _):
+            await other("record_messages", messages=[{"role": "user", "content": "hi"}])
+            await other("upsert_user_context", values={"a": 1})
+            await anyio.sleep(0.1)
+            assert heard.taken() == set()
+
+
+async def test_another_users_session_cannot_be_subscribed_to(connect, server, server_of, era):
+    async with connect(server_of("announcing-too")) as other:
+        theirs = (await other("start_session"))["session_id"]
+    for session_id in (theirs, "ses_unknown"):
+        with pytest.raises((MCPError, ExceptionGroup)) as refused:
+            async with subscribed(server, era, addresses(session_id)[:1], {}):
+                pass
+        error = refused.value
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
+        assert f"No session '{session_id}' was found" in str(error)
+
+
+async def test_unsubscribing_ends_the_notices(connect, server, era):
+    if era != "legacy":
+        pytest.skip("a listening stream ends by being closed")
+    async with connect() as call, subscribed(server, era, STATIC, {}) as (heard, client):
+        await client.unsubscribe_resource("memory://sessions")
+        await client.unsubscribe_resource("memory://sessions")
+        await call("start_session")
+        await call("upsert_user_context", values={"a": 1})
+        assert "sessions" not in await heard.told()
+
+
+async def test_a_connection_that_ended_is_forgotten(connect, server, era):
+    updates = server.desk.updates
+    async with connect() as call:
+        async with subscribed(server, era, STATIC, {}):
+            assert len(updates._subscribers) + len(updates._streams) == 1
+        await call("start_session")
+    assert len(updates._subscribers) + len(updates._streams) == 0
