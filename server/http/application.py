@@ -33,6 +33,7 @@ log = logging.getLogger("backstory.http")
 WATCH_SECONDS = 2.0
 LAST_USE_SECONDS = 30.0
 BAD_TOKENS_A_MINUTE = 60
+MAX_SESSIONS = 10_000
 API = "/api/v1"
 DOCUMENT = "/api/v1/openapi.json"
 Route = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -51,6 +52,7 @@ class Site:
     oauth: oauth.OauthTokens | None
     local: Principal | None
     probes: Probes
+    for_bridges: frozenset[str] = frozenset()
 
 
 class Application:
@@ -64,7 +66,15 @@ class Application:
         self.metrics.gauges.extend(self.health.gauges())
         http = site.settings
         self.transports = Transports(
-            site.server, self.traffic, self.metrics, http.max_body, http.session_idle, 10_000, http.max_streams
+            site.server,
+            self.traffic,
+            self.metrics,
+            max_body=http.max_body,
+            max_message=http.max_message,
+            session_idle_seconds=http.session_idle,
+            max_sessions=MAX_SESSIONS,
+            streams_per_token=http.max_streams,
+            for_bridges=site.for_bridges,
         )
         self._routes = self._table()
         self._lifespan = Starlette(lifespan=self._run)
@@ -130,7 +140,7 @@ class Application:
         if path == API or path.startswith(API + "/"):
             with self.traffic.work():
                 await self.site.api(scope, receive, send)
-            scope["backstory.route"] = getattr(scope.get("route"), "path_format", path if path == DOCUMENT else None)
+            scope["backstory.route"] = pattern_of(scope)
         elif (route := self._routes.get(path)) is not None:
             await route(scope, receive, send)
         else:
@@ -172,6 +182,14 @@ class Application:
         while True:
             await anyio.sleep(LAST_USE_SECONDS)
             await _quietly(tokens.write_last_use)
+
+
+def pattern_of(scope: Scope) -> str | None:
+    """The pattern of the REST route that answered, if any did."""
+    if scope["path"] == DOCUMENT:
+        return DOCUMENT
+    pattern = getattr(scope.get("route"), "path_format", None)
+    return None if pattern is None else API + str(pattern).removeprefix(API)
 
 
 class AsLocal:

@@ -100,6 +100,7 @@ def build_application(settings: Settings, memory: Memory, **options: Any) -> App
             oauth=oauth_of(settings, memory) if tokens is not None else None,
             local=None if tokens is not None else Principal(settings.owner, LOCAL_RIGHTS, "local"),
             probes=Probes(lambda: memory.store.head(), lambda: index_lag(memory), settings.data_dir),
+            for_bridges=frozenset(spec.name for spec in also),
         )
     )
 
