@@ -68,7 +68,15 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     arguments = list(sys.argv[1:] if args is None else args)
     prepare_streams()
     code = run(arguments)
-    sys.exit(close_output(code))
+    leave(close_output(code))
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process. Where models or the index were at work, at once: their threads cannot be ended one by one."""
+    if any(name in sys.modules for name in ("onnxruntime", "lancedb")):
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

@@ -44,8 +44,8 @@ class Parts:
             _quietly(step)
 
 
-def open_parts(settings: Settings, clock: Clock) -> Parts:
-    """Opens the record, loads the model, starts the index writer.
+def open_parts(settings: Settings, clock: Clock, *, background: bool = True) -> Parts:
+    """Opens the record, loads the model, and starts what works in the background unless that is not wanted.
 
     Errors: StorageFailed, Invalid, Unavailable, each in one sentence.
     """
@@ -53,13 +53,13 @@ def open_parts(settings: Settings, clock: Clock) -> Parts:
         raise Unavailable("BACKSTORY_ENCRYPTION_KEY is set, but this version cannot encrypt; unset it to go on.")
     store = open_store(_database_url(settings), migrate=settings.embedded)
     try:
-        return _assembled(settings, clock, store)
+        return _assembled(settings, clock, store, background)
     except BaseException:
         store.close()
         raise
 
 
-def _assembled(settings: Settings, clock: Clock, store: SqlRecordStore) -> Parts:
+def _assembled(settings: Settings, clock: Clock, store: SqlRecordStore, background: bool) -> Parts:
     embedder = open_embedder(settings)
     remote = settings.data_dir / "index" if "://" in settings.index_location else None
     index = LanceIndex(settings.index_location, embedder.name if embedder else None, home=remote)
@@ -70,8 +70,9 @@ def _assembled(settings: Settings, clock: Clock, store: SqlRecordStore) -> Parts
     triggers = SummaryTriggers(store, summarizing, counter)
     preambles = Preambles(store, counter, clock)
     contexts = SessionContexts(store, recall, counter, clock, summarizing=summarizing, preambles=preambles)
-    writer.start()
-    triggers.start()
+    if background:
+        writer.start()
+        triggers.start()
     return Parts(
         store=store,
         index=index,

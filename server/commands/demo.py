@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from server.demo.scenario import Step
 
+INDENT = "      "
+
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Keep the scratch store afterwards, and say where it is.")
@@ -91,4 +93,6 @@ def print_step(console: "Console", step: "Step") -> None:
     mark = Text("ok    " if step.right else "WRONG ", style="bold green" if step.right else "bold red")
     console.print(mark + Text(step.title, style="bold") + Text(f"  {step.seconds * 1000:.0f} ms", style="dim"))
     for line in step.lines:
-        console.print(Text(f"      {line}", overflow="ellipsis", no_wrap=True))
+        for row in Text(line).wrap(console, max(20, console.width - len(INDENT))):
+            row.rstrip()
+            console.print(Text(INDENT) + row)

@@ -10,6 +10,7 @@ from typing import TextIO
 
 import click
 
+from server.commands.opening import opened_record
 from server.commands.options import with_settings
 from server.settings import Settings
 
@@ -34,11 +35,10 @@ def export(form: str, output: Path | None, settings: Settings) -> None:
       backstory export -o memory.json
       backstory export --format jsonl | gzip > memory.jsonl.gz
     """
-    from server.app import build_memory
     from server.exporters import FORMATS, portions
 
-    with build_memory(settings) as memory:
-        pieces = FORMATS[form](portions(memory.store, settings.owner))
+    with opened_record(settings) as store:
+        pieces = FORMATS[form](portions(store, settings.owner))
         with destination(output) as file:
             for piece in pieces:
                 file.write(piece)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from server.commands.opening import opened_memory
 from server.commands.options import with_settings
 from server.commands.output import echo_json, progress
 from server.settings import Settings
@@ -38,12 +39,11 @@ def import_(
       backstory import --format locomo locomo10.json --wait
       backstory export --format jsonl -o all.jsonl && backstory --data-dir elsewhere import all.jsonl
     """
-    from server.app import build_memory
     from server.commands.waiting import wait_for_index
 
     if project_id is not None and not project_id.strip():
         raise click.UsageError("--project is empty; give the project's id, or leave it out.")
-    with build_memory(settings) as memory:
+    with opened_memory(settings) as memory:
         results = [import_file(memory, path, form, project_id) for path in paths]
         caught_up = wait_for_index(memory, vectors=wait)
     if as_json:

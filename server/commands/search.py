@@ -7,6 +7,7 @@ import click
 
 from memory.errors import Invalid
 from memory.model import Channel, MessageFilter, Role, ScopeFilter
+from server.commands.opening import opened_memory
 from server.commands.options import with_settings
 from server.commands.output import clean, echo_json, minute
 from server.settings import Settings
@@ -40,13 +41,12 @@ def search(
     """
     from memory.recall import SearchRequest
     from server import answers
-    from server.app import build_memory
 
     query = " ".join(words).strip()
     if not query:
         raise click.UsageError("QUERY is empty; give a question or some words.")
     where = MessageFilter(**{**filters, "since": utc(filters["since"]), "until": end(filters["until"])})
-    with build_memory(settings) as memory:
+    with opened_memory(settings, background=False) as memory:
         request = SearchRequest(query, (), where, days_back, limit, settings.time_zone)
         answer = answers.found(memory.recall.search(settings.owner, request)).data
     if as_json:

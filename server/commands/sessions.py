@@ -3,6 +3,7 @@
 import click
 
 from memory.model import SessionFilter
+from server.commands.opening import opened_record
 from server.commands.options import with_settings
 from server.commands.output import echo_json, minute, one_line
 from server.settings import Settings
@@ -33,13 +34,11 @@ def sessions(
       backstory sessions --project flat-hunt --archived --json
     """
     from memory.sessions import list_page
-
     from server import answers
-    from server.app import build_memory
 
     where = SessionFilter(project_id=project_id, archived=archived, title=title)
-    with build_memory(settings) as memory:
-        page = list_page(memory.store, settings.owner, where, limit, cursor)
+    with opened_record(settings) as store:
+        page = list_page(store, settings.owner, where, limit, cursor)
     if as_json:
         echo_json(answers.sessions(page).data.model_dump(mode="json"))
         return

@@ -20,8 +20,6 @@ def wait_for_index(memory: "Memory", vectors: bool) -> bool:
     Gives up, and says so, when nothing moves for a minute.
     """
     writer = memory.writer
-    if writer is None:
-        return False
     with progress("Indexing") as move:
         behind, start = -1, 0
         moved = time.monotonic()

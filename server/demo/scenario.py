@@ -15,7 +15,7 @@ from server.demo.process import served
 SAID: tuple[tuple[str, str], ...] = (
     ("user", "Hi! I'm looking for a two-bedroom flat in Porto, ideally near a tram stop. My budget is 1,400 a month."),
     ("assistant", "Welcome! Two bedrooms near the tram for up to 1,400 euros. Anything else that matters to you?"),
-    ("user", "Yes, I have an old greyhound called Biscuit, so it must allow pets and not be on a high floor."),
+    ("user", "Yes, I have an old dog, a greyhound called Biscuit: it must allow pets and not be on a high floor."),
     ("assistant", "Noted: Biscuit comes along, so pets allowed and a low floor. Let me look."),
     ("assistant", "Rua das Flores 12 fits: ground floor, garden, 1,350 euros. Shall I book a viewing?"),
     ("user", "Please do, Thursday after five would be perfect. And never call me before noon, I work night shifts."),
@@ -32,6 +32,7 @@ LOOKED_UP = {
     "content": '[{"id": "prop-123", "address": "Rua das Flores 12", "floor": 0, "rent": 1350}]',
 }
 USER_CONTEXT = {"preferredName": "Ana", "currentPropertyId": "prop-123", "callTimes": "never before noon"}
+MESSAGES = len(SAID) + 1
 QUESTION = "what is the name of my dog?"
 
 
@@ -61,7 +62,7 @@ async def demonstrate(data_dir: str, errors: IO[bytes], tell: Tell) -> None:
     started = perf_counter()
     async with served(scratch, errors=errors) as (client, process):
         tell(Step("A server starts over stdio", (f"process {process.pid}, store {data_dir}",), True, since(started)))
-        await remember(client, tell)
+        session_id = await remember(client, tell)
         started = perf_counter()
         process.kill()
         with anyio.fail_after(10):
@@ -70,10 +71,11 @@ async def demonstrate(data_dir: str, errors: IO[bytes], tell: Tell) -> None:
     started = perf_counter()
     async with served(scratch, errors=errors) as (client, process):
         tell(Step("Another server starts on the same store", (f"process {process.pid}",), True, since(started)))
-        await recall(client, tell)
+        await recall(client, session_id, tell)
 
 
-async def remember(client: Client, tell: Tell) -> None:
+async def remember(client: Client, tell: Tell) -> str:
+    """Returns the session's id."""
     messages: list[dict[str, Any]] = [{"role": role, "content": content} for role, content in SAID]
     messages.insert(4, LOOKED_UP)
     messages = [{"id": f"demo-{n}", **message} for n, message in enumerate(messages, 1)]
@@ -95,9 +97,10 @@ async def remember(client: Client, tell: Tell) -> None:
     summary = await call(client, "summarize_session", session_id=recorded["session_id"])
     whole = summary["covers_to_seq"] == len(messages) and bool(summary["text"].strip())
     tell(Step("The session is summarised, without any model", (summary["text"],), whole, since(started)))
+    return str(recorded["session_id"])
 
 
-async def recall(client: Client, tell: Tell) -> None:
+async def recall(client: Client, session_id: str, tell: Tell) -> None:
     started = perf_counter()
     hits = (await call(client, "search_conversation_history", query=QUESTION, limit=3))["hits"]
     found = tuple(f"{hit['role']} (seq {hit['seq']}): {hit['content']}" for hit in hits)
@@ -108,14 +111,18 @@ async def recall(client: Client, tell: Tell) -> None:
     kept = {entry["key"]: entry["value"] for entry in entries} == USER_CONTEXT
     tell(Step("User context", shown_entries(entries), kept, since(started)))
     started = perf_counter()
+    page = await client.read_resource(f"memory://sessions/{session_id}/summary")
+    summary = json.loads(getattr(page.contents[0], "text", "{}"))
+    whole = summary.get("covers_to_seq") == MESSAGES and bool(summary.get("text", "").strip())
+    tell(Step("The session's summary", (str(summary.get("text")),), whole, since(started)))
+    started = perf_counter()
     context = await call(client, "get_session_context", query="viewing appointment", max_tokens=2000)
     lines = (
-        f"summary: {text_of(context['summary'])}",
-        f"last messages: {len(context['messages'])}, user context: {len(context['user_context'])} entries",
-        f"{context['tokens']} tokens in all",
+        f"instructions of {len(context['instructions'])} characters, with {len(context['user_context'])} known facts",
+        f"the last {len(context['messages'])} messages, {context['tokens']} tokens in all",
     )
-    whole = bool(context["summary"]) and len(context["messages"]) > 0 and len(context["user_context"]) == 3
-    tell(Step("Session context, ready for a model's prompt", lines, whole, since(started)))
+    whole = "Ana" in context["instructions"] and len(context["messages"]) == MESSAGES
+    tell(Step("What a model is given now", lines, whole, since(started)))
 
 
 async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
@@ -130,10 +137,6 @@ async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
 
 def shown_entries(entries: list[dict[str, Any]]) -> tuple[str, ...]:
     return tuple(f"{entry['key']} = {json.dumps(entry['value'], ensure_ascii=False)}" for entry in entries)
-
-
-def text_of(summary: Any) -> str:
-    return str(summary["text"]) if isinstance(summary, dict) and "text" in summary else str(summary)
 
 
 def since(started: float) -> float:
