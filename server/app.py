@@ -138,6 +138,7 @@ class Memory:
         with self._lock:
             self._closed = True
             parts, self._parts = self._parts, None
+        self._wanted.set()
         if parts is not None:
             parts.close()
 
@@ -163,24 +164,24 @@ class Memory:
 
     def _run_opener(self, settled: threading.Event, after: float) -> None:
         self._wanted.wait(after)
-        late: Parts | None = None
         try:
-            parts = self._opener(self.settings, self.clock)
+            if not self._closed:
+                self._keep(self._opener(self.settings, self.clock))
         except BackstoryError as error:
             self._fail(error)
         except Exception as error:
             log.debug("Opening failed", exc_info=True)
             self._fail(Unavailable(f"The memory could not be opened ({type(error).__name__}: {_line(error)})."))
-        else:
-            with self._lock:
-                if self._closed:
-                    late = parts
-                else:
-                    self._parts = parts
-            if late is not None:
-                late.close()
         finally:
             settled.set()
+
+    def _keep(self, parts: "Parts") -> None:
+        """Takes over what was opened; closes it again where nobody wants it any more."""
+        with self._lock:
+            if not self._closed:
+                self._parts = parts
+                return
+        parts.close()
 
     def _fail(self, error: BackstoryError) -> None:
         self._failed_at = time.monotonic()

@@ -27,7 +27,7 @@ def list_sessions(
     limit: p.Limit = 20,
     cursor: Annotated[str | None, Field(description="`next_cursor` of the last page")] = None,
 ) -> Answer[Sessions]:
-    """List conversations, newest first."""
+    """List conversations, newest first: to find an earlier one's `session_id`, or what is open in a project."""
     from memory.sessions import list_page
 
     where = SessionFilter(scope, project_id, archived, channel, external_id, title)
