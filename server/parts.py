@@ -108,7 +108,15 @@ def open_embedder(settings: Settings) -> Embedder | None:
 
 
 def _summarizers(settings: Settings, embedder: Embedder | None, counter: TokenCounter) -> list[Summarizer]:
-    return [ExtractiveSummarizer(embedder, counter)]
+    """In the order in which they are asked; the last one is local and always answers."""
+    local = ExtractiveSummarizer(embedder, counter)
+    kind, _, model = settings.summarizer.partition(":")
+    if kind != "openai":
+        return [local]
+    from inference.summarizers.openai import OpenAISummarizer
+
+    key = settings.openai_api_key.reveal() if settings.openai_api_key else None
+    return [OpenAISummarizer(model, base_url=settings.openai_base_url, api_key=key), local]
 
 
 def _local_zone() -> str:
