@@ -1,11 +1,5 @@
 """The record in SQL: SQLite by default, PostgreSQL by URL."""
 
-from contextlib import nullcontext
-from pathlib import Path
-
-from filelock import FileLock
-
-from memory.errors import StorageFailed
 from storage.sql.engine import Database, sqlite_url
 from storage.sql.migrating import migrate as migrate_database
 from storage.sql.migrating import require_current
@@ -22,20 +16,8 @@ def open_store(url: str, *, migrate: bool = True) -> SqlRecordStore:
     """
     database = Database(url)
     try:
-        with opening_lock(database):
-            (migrate_database if migrate else require_current)(database)
-    except OSError as error:
-        database.close()
-        raise StorageFailed(f"The database {database.where()} cannot be opened: {error.strerror or error}.") from error
+        (migrate_database if migrate else require_current)(database)
     except BaseException:
         database.close()
         raise
     return SqlRecordStore(database)
-
-
-def opening_lock(database: Database) -> nullcontext[None] | FileLock:
-    """A SQLite file's first opening switches its journal, which must not happen twice at once."""
-    if not database.is_sqlite:
-        return nullcontext()
-    path = Path(str(database.url.database))
-    return FileLock(path.with_name(path.name + ".lock"), timeout=60)

@@ -1,104 +1,139 @@
-"""Connections: how each database is opened, and what its errors mean to a person."""
+"""Connections: how each database is opened, and its read and write transactions."""
 
+import os
 import sqlite3
-import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import QueuePool
 
-from memory.errors import BackstoryError, Invalid, StorageFailed
+from memory.errors import Invalid, StorageFailed
+from storage.sql.failures import explained_errors
+from storage.sql.turnstile import Turnstile
 
 BUSY_TIMEOUT_S = 30
+SQLITE = "sqlite:///"
+GIVE = "give sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
 
 
 def sqlite_url(path: Path) -> str:
     """The URL of a SQLite file."""
-    return URL.create("sqlite", database=str(path.absolute())).render_as_string(hide_password=False)
+    return f"{SQLITE}{path.absolute()}"
 
 
 def parse_url(url: str) -> URL:
     """`url` with the driver that we bring. Errors: Invalid for a database that we do not speak."""
+    if url.startswith(SQLITE):
+        # All that follows is the file's path, whatever characters it has.
+        path = url.removeprefix(SQLITE)
+        if path in ("", ":memory:"):
+            raise Invalid("The database URL", "names no file", "give sqlite:///FILE")
+        return URL.create("sqlite", database=str(Path(path).expanduser().absolute()))
     try:
         parsed = make_url(url)
-    except ArgumentError:
-        raise Invalid("The database URL", "cannot be read", "give sqlite:///FILE or postgresql://…") from None
-    kind = parsed.drivername.split("+")[0]
-    if kind in ("postgres", "postgresql"):
+    except (ArgumentError, ValueError):
+        raise Invalid("The database URL", "cannot be read", GIVE) from None
+    if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
-    if kind == "sqlite" and parsed.database and parsed.database != ":memory:":
-        return parsed.set(drivername="sqlite")
-    raise Invalid(
-        "The database URL", f"names {kind!r} without a file or server", "give sqlite:///FILE or postgresql://…"
-    )
+    raise Invalid("The database URL", f"begins with {parsed.drivername!r}", GIVE)
 
 
 class Database:
-    """An engine with read and write transactions. Writes of one process queue fairly instead of polling a file lock."""
+    """An engine with read and write transactions. Writes of one process queue up instead of polling a file lock."""
 
     def __init__(self, url: str) -> None:
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._writing = threading.Lock()
-        self.engine = self._sqlite_engine() if self.is_sqlite else self._postgresql_engine()
-
-    def _sqlite_engine(self) -> Engine:
-        with translated_errors(self.where()):
-            try:
-                Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StorageFailed(
-                    f"The data directory of {self.where()} cannot be made: {error.strerror}."
-                ) from error
-        engine = create_engine(
-            self.url,
-            connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
-            pool_size=16,
-            max_overflow=48,
-        )
-        event.listen(engine, "connect", prepare_sqlite)
-        event.listen(engine, "begin", begin_sqlite)
-        return engine
-
-    def _postgresql_engine(self) -> Engine:
-        return create_engine(
-            self.url, pool_size=8, max_overflow=24, pool_pre_ping=True, isolation_level="REPEATABLE READ"
-        )
+        self._turn = Turnstile(BUSY_TIMEOUT_S)
+        self.engine = sqlite_engine(Path(str(self.url.database))) if self.is_sqlite else postgresql_engine(self.url)
 
     def where(self) -> str:
         """The database's name for messages; never its password."""
-        return str(self.url.database) if self.is_sqlite else self.url.render_as_string(hide_password=True)
+        if self.is_sqlite:
+            return str(self.url.database)
+        host = self.url.host or self.url.query.get("host") or "localhost"
+        return f"{self.url.database or 'postgres'} at {host}"
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        with translated_errors(self.where()), self.engine.connect() as db, db.begin():
+        """One consistent snapshot."""
+        with explained_errors(self.where()), self.engine.connect() as db, db.begin():
             yield db
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        if self.is_sqlite:
-            with self._writing, translated_errors(self.where()), self.engine.connect() as db:
-                db = db.execution_options(immediate=True)
-                with db.begin():
-                    yield db
-        else:
-            with translated_errors(self.where()), self.engine.connect() as db:
-                db = db.execution_options(isolation_level="READ COMMITTED")
-                with db.begin():
-                    yield db
+        """Committed on a clean exit, else rolled back. On SQLite one at a time, also across processes."""
+        turn = self._turn.passage() if self.is_sqlite else nullcontext()
+        options = {"immediate": True} if self.is_sqlite else {"isolation_level": "READ COMMITTED"}
+        with turn, explained_errors(self.where()), self.engine.connect() as db:
+            db = db.execution_options(**options)
+            with db.begin():
+                yield db
 
     def close(self) -> None:
         self.engine.dispose()
 
 
-def prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}").close()
+def sqlite_engine(path: Path) -> Engine:
+    engine = create_engine(
+        "sqlite://", creator=partial(connect_sqlite, path), poolclass=QueuePool, pool_size=16, max_overflow=48
+    )
+    event.listen(engine, "begin", begin_sqlite)
+    return engine
+
+
+def postgresql_engine(url: URL) -> Engine:
+    engine = create_engine(url, pool_size=8, max_overflow=24, pool_pre_ping=True, isolation_level="REPEATABLE READ")
+    event.listen(engine, "connect", prepare_postgresql)
+    return engine
+
+
+def connect_sqlite(path: Path) -> sqlite3.Connection:
+    make_private_file(path)
+    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    try:
+        switch_to_wal(db)
+        # Erased rows are overwritten, not only unlinked.
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "journal_size_limit=67108864"):
+            db.execute(f"PRAGMA {pragma}").close()
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def make_private_file(path: Path) -> None:
+    """Nobody but its user may read a person's memory; SQLite gives its side files the same rights."""
+    if path.exists():
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        raise StorageFailed(
+            f"The database {path} cannot be made: {error.strerror}; choose another directory."
+        ) from error
+
+
+def switch_to_wal(db: sqlite3.Connection) -> None:
+    """The first opening of a file switches its journal. SQLite does not wait there for another that does the same."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL").close()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def begin_sqlite(db: Connection) -> None:
@@ -106,41 +141,10 @@ def begin_sqlite(db: Connection) -> None:
     db.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
-@contextmanager
-def translated_errors(where: str) -> Iterator[None]:
-    """Turns what a database raises into one sentence."""
-    try:
-        yield
-    except BackstoryError:
-        raise
-    except DBAPIError as error:
-        raise StorageFailed(explained(error, where)) from error
-    except (SQLAlchemyError, sqlite3.Error) as error:
-        raise StorageFailed(f"The database {where} failed: {first_line(error)}.") from error
-
-
-CAUSES = (
-    ("disk is full", "has no room left on its disk; free some space, nothing was half written"),
-    ("disk i/o error", "cannot be written: the disk reports an error or is full; nothing was half written"),
-    ("readonly", "is read-only; make the file and its directory writable for this user"),
-    ("unable to open", "cannot be opened; check that the directory exists and is writable for this user"),
-    ("not a database", "is not a Backstory database (the file is damaged or something else); restore a backup"),
-    ("malformed", "is damaged; restore a backup or run `backstory doctor`"),
-    ("locked", f"was locked by another program for more than {BUSY_TIMEOUT_S} seconds; try again"),
-    ("connection", "cannot be reached; check that the server runs and the URL is right"),
-)
-
-
-def explained(error: DBAPIError, where: str) -> str:
-    words = first_line(error.orig or error)
-    for sign, meaning in CAUSES:
-        if sign in words.lower():
-            return f"The database {where} {meaning}."
-    return f"The database {where} failed: {words}."
-
-
-def first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0].rstrip(".")
+def prepare_postgresql(connection: Any, _record: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = '{BUSY_TIMEOUT_S}s'")
+    connection.commit()
 
 
 def ping(database: Database) -> None:

@@ -45,6 +45,7 @@ def move_record(db: Connection, source: Owner, target: Owner, at: datetime) -> N
         for owner in sorted((source, target), key=lambda o: o.user_id):
             lock_owner(db, owner)
     move = _Move(db, source, target, at)
+    move.touch()
     for session in move.sessions():
         move.session(session)
     move.user_context()
@@ -59,6 +60,10 @@ class _Move:
         self._from, self._to = SqlWritableRecords(db, source), SqlWritableRecords(db, target)
         self._at = at
         self._renamed: dict[str, str] = {}
+
+    def touch(self) -> None:
+        self._from.touch()
+        self._to.touch()
 
     def _rows(self, table: Table, *where: Any) -> list[dict[str, Any]]:
         owned = table.c.tenant_id == self._source.tenant_id, table.c.user_id == self._source.user_id
@@ -84,7 +89,7 @@ class _Move:
             session_id=uuid.uuid4().hex if taken else old_id,
             external_id=None if outside_taken else session.external_id,
         )
-        self._insert(sessions, [session_values(moved)])
+        self._insert(sessions, [{**session_values(moved), **self._from.revisions(old_id)}])
         digest = add_digest("", [])
         for page in self._pages(old_id, session.last_seq):
             renamed = [self._renumbered(message, moved.session_id) for message in page]

@@ -9,6 +9,9 @@ from storage.sql.engine import Database
 
 SCRIPTS = Path(__file__).with_name("migrations")
 
+# A name of our own: another program may keep its tables, and its alembic_version, in the same database.
+VERSION_TABLE = "backstory_version"
+
 # Any constant: what the processes that migrate one PostgreSQL database agree on.
 MIGRATION_LOCK = 0x4261636B
 
@@ -20,9 +23,9 @@ def known_versions() -> list[str]:
 
 def stored_version(db: Connection) -> str | None:
     """The database's version; None for an empty database."""
-    if not inspect(db).has_table("alembic_version"):
+    if not inspect(db).has_table(VERSION_TABLE):
         return None
-    return db.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return db.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 (a constant)
 
 
 def check_version(db: Connection, where: str) -> bool:
@@ -51,7 +54,11 @@ def migrate(database: Database) -> bool:
 
 
 def require_current(database: Database) -> None:
-    """Errors: StorageFailed when the database waits for `backstory migrate`."""
+    """Makes the tables of an empty database. Errors: StorageFailed when one in use waits for `backstory migrate`."""
+    with database.reading() as db:
+        empty = stored_version(db) is None
+    if empty:
+        migrate(database)
     with database.reading() as db:
         if not check_version(db, database.where()):
             raise StorageFailed(f"The database {database.where()} is not up to date; run `backstory migrate`.")

@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, literal, select, tuple_
 
 from memory.model import (
     Change,
@@ -19,9 +19,9 @@ from memory.model import (
     Summary,
     UserContextEntry,
 )
-from storage.sql.feed import feed_rows, settled
+from storage.sql import statements as sql
+from storage.sql.feed import place
 from storage.sql.rows import (
-    MESSAGE_FIELDS,
     SESSION_FIELDS,
     columns_of,
     project_key,
@@ -32,30 +32,15 @@ from storage.sql.rows import (
     to_strategy,
     to_summary,
 )
-from storage.sql.statements import (
-    LATEST_ARCHIVED_SESSION,
-    OPEN_GLOBAL_SESSION,
-    OPEN_PROJECT_SESSION,
-    SESSION_BY_EXTERNAL_ID,
-    SESSION_BY_ID,
-    owner_parameters,
-)
-from storage.sql.tables import (
-    changes,
-    memory_strategies,
-    messages,
-    owners,
-    sessions,
-    summaries,
-    user_context,
-    user_context_history,
-)
+from storage.sql.tables import memory_strategies, messages, sessions, summaries, user_context, user_context_history
 from storage.sql.types import Micros, SafeText
 
 T = TypeVar("T")
 
-# Below the smallest limit on bound parameters of the databases we speak, and on their expression depth.
+# Below the smallest limit on bound parameters of the databases we speak.
 CHUNK = 400
+TITLES = 500
+ENDLESS = 2**62
 
 
 class SqlRecords:
@@ -64,126 +49,120 @@ class SqlRecords:
     def __init__(self, db: Connection, owner: Owner) -> None:
         self._db = db
         self.owner = owner
-        self._parameters = owner_parameters(owner)
+        self._parameters = sql.owner_parameters(owner)
 
     def _mine(self, table: Table) -> ColumnElement[bool]:
         return and_(table.c.tenant_id == self.owner.tenant_id, table.c.user_id == self.owner.user_id)
 
-    def _sessions(self) -> Select[Any]:
-        return select(*columns_of(sessions, SESSION_FIELDS)).where(self._mine(sessions))
-
-    def _messages(self) -> Select[Any]:
-        return select(*columns_of(messages, MESSAGE_FIELDS)).where(self._mine(messages))
+    def _rows(self, query: Any, **parameters: Any) -> Any:
+        return self._db.execute(query, {**self._parameters, **parameters})
 
     def _one_session(self, query: Select[Any], wanted: str | None = None) -> Session | None:
-        row = self._db.execute(query, {**self._parameters, "wanted": wanted}).first()
+        row = self._rows(query, wanted=wanted).first()
         return None if row is None else to_session(row)
 
-    def _many_messages(self, query: Select[Any]) -> list[Message]:
-        return [to_message(row) for row in self._db.execute(query)]
+    def _many_messages(self, query: Any, **parameters: Any) -> list[Message]:
+        return [to_message(row) for row in self._rows(query, **parameters)]
+
+    def _among(self, query: Any, wanted: Iterable[str], **parameters: Any) -> list[Message]:
+        """`query` over as many ids as there are."""
+        return [m for part in chunks(wanted) for m in self._many_messages(query, wanted=part, **parameters)]
 
     def session(self, session_id: str) -> Session | None:
-        return self._one_session(SESSION_BY_ID, session_id)
+        return self._one_session(sql.SESSION_BY_ID, session_id)
 
     def session_by_external_id(self, external_id: str) -> Session | None:
-        return self._one_session(SESSION_BY_EXTERNAL_ID, external_id)
+        return self._one_session(sql.SESSION_BY_EXTERNAL_ID, external_id)
 
     def open_session(self, project_id: str | None) -> Session | None:
-        return self._one_session(OPEN_GLOBAL_SESSION if project_id is None else OPEN_PROJECT_SESSION, project_id)
+        return self._one_session(
+            sql.OPEN_GLOBAL_SESSION if project_id is None else sql.OPEN_PROJECT_SESSION, project_id
+        )
 
     def sessions(self, where: SessionFilter, limit: int, before: tuple[datetime, str] | None = None) -> list[Session]:
-        query = self._sessions().where(*session_conditions(where))
+        if where.title is None:
+            return self._sessions(where, limit, before)
+        # Databases disagree on what letters are the same; Python has the say.
+        sought, found = where.title.casefold(), list[Session]()
+        while len(found) < limit:
+            page = self._sessions(where, TITLES, before)
+            found += [session for session in page if sought in (session.title or "").casefold()]
+            if len(page) < TITLES:
+                break
+            before = page[-1].last_activity_at, page[-1].session_id
+        return found[:limit]
+
+    def _sessions(self, where: SessionFilter, limit: int, before: tuple[datetime, str] | None) -> list[Session]:
+        query = select(*columns_of(sessions, SESSION_FIELDS)).where(self._mine(sessions), *session_conditions(where))
         if before is not None:
-            place = tuple_(literal(before[0], Micros()), literal(before[1], SafeText()))
-            query = query.where(tuple_(sessions.c.last_activity_at, sessions.c.session_id) < place)
+            last = tuple_(literal(before[0], Micros()), literal(before[1], SafeText()))
+            query = query.where(tuple_(sessions.c.last_activity_at, sessions.c.session_id) < last)
         query = query.order_by(sessions.c.last_activity_at.desc(), sessions.c.session_id.desc()).limit(limit)
         return [to_session(row) for row in self._db.execute(query)]
 
     def latest_archived(self) -> Session | None:
-        return self._one_session(LATEST_ARCHIVED_SESSION)
+        return self._one_session(sql.LATEST_ARCHIVED_SESSION)
 
     def message(self, message_id: str) -> Message | None:
         return self.messages([message_id]).get(message_id)
 
     def messages(self, message_ids: Sequence[str]) -> dict[str, Message]:
-        found = self._by(messages.c.message_id, message_ids)
-        return {m.message_id: m for m in found}
-
-    def _by(self, column: ColumnElement[str], values: Sequence[str], *conditions: ColumnElement[bool]) -> list[Message]:
-        return [
-            message
-            for part in chunks(values)
-            for message in self._many_messages(self._messages().where(column.in_(part), *conditions))
-        ]
+        return {m.message_id: m for m in self._among(sql.MESSAGES_BY_ID, message_ids)}
 
     def messages_by_client_id(self, client_ids: Sequence[str], session_id: str) -> dict[str, Message]:
-        found = self._by(messages.c.client_id, client_ids, messages.c.session_id == session_id)
-        return {str(m.client_id): m for m in found}
+        return {str(m.client_id): m for m in self._among(sql.BY_CLIENT_ID_IN_SESSION, client_ids, place=session_id)}
 
     def messages_by_client_id_in_scope(self, client_ids: Sequence[str], project_id: str | None) -> dict[str, Message]:
-        found = self._by(messages.c.client_id, client_ids, same(messages.c.project_id, project_id))
+        query = sql.BY_CLIENT_ID_IN_GLOBAL if project_id is None else sql.BY_CLIENT_ID_IN_PROJECT
+        found = self._among(query, client_ids, place=project_id)
         return {str(m.client_id): m for m in sorted(found, key=lambda m: (m.recorded_at, m.session_id))}
 
     def transcript(
         self, session_id: str, from_seq: int = 1, to_seq: int | None = None, last: int | None = None
     ) -> list[Message]:
-        query = self._messages().where(messages.c.session_id == session_id, messages.c.seq >= from_seq)
-        if to_seq is not None:
-            query = query.where(messages.c.seq <= to_seq)
+        stretch = {"place": session_id, "first": from_seq, "last": ENDLESS if to_seq is None else to_seq}
         if last is None:
-            return self._many_messages(query.order_by(messages.c.seq))
-        return self._many_messages(query.order_by(messages.c.seq.desc()).limit(last))[::-1]
+            return self._many_messages(sql.TRANSCRIPT, **stretch)
+        return self._many_messages(sql.TRANSCRIPT_END, **stretch, most=last)[::-1]
+
+    def stretch(self, session_id: str, from_seq: int, limit: int) -> list[Message]:
+        """The first `limit` messages from `from_seq` on."""
+        return self._many_messages(sql.TRANSCRIPT_START, place=session_id, first=from_seq, last=ENDLESS, most=limit)
 
     def windows(self, spans: Sequence[tuple[str, int, int]]) -> list[Message]:
-        found: dict[str, Message] = {}
-        for part in chunks(spans, CHUNK // 4):
-            near = [
-                and_(messages.c.session_id == session_id, messages.c.seq.between(first, last))
-                for session_id, first, last in part
-            ]
-            found.update((m.message_id, m) for m in self._many_messages(self._messages().where(or_(*near))))
-        return sorted(found.values(), key=lambda m: (m.session_id, m.seq))
+        return [m for span in joined(spans) for m in self.transcript(*span)]
 
     def all_messages(self, where: MessageFilter, after: tuple[str, int] | None, limit: int) -> list[Message]:
-        query = self._messages().where(*message_conditions(where))
+        query = sql.MESSAGES.where(*message_conditions(where))
         if after is not None:
-            query = query.where(tuple_(messages.c.session_id, messages.c.seq) > tuple_(*after))
+            last = tuple_(literal(after[0], SafeText()), literal(after[1], messages.c.seq.type))
+            query = query.where(tuple_(messages.c.session_id, messages.c.seq) > last)
         return self._many_messages(query.order_by(messages.c.session_id, messages.c.seq).limit(limit))
 
     def participants(self, project_id: str | None) -> list[str]:
-        query = select(messages.c.speaker).distinct().where(self._mine(messages), messages.c.speaker.is_not(None))
-        if project_id is not None:
-            query = query.where(messages.c.project_id == project_id)
-        return sorted(self._db.execute(query).scalars())
+        query = sql.PARTICIPANTS if project_id is None else sql.PARTICIPANTS_OF_PROJECT
+        return sorted(self._rows(query, place=project_id).scalars())
 
     def message_count(self) -> int:
-        query = select(func.coalesce(func.sum(sessions.c.message_count), 0)).where(self._mine(sessions))
-        return int(self._db.execute(query).scalar_one())
+        return int(self._rows(sql.MESSAGE_COUNT).scalar_one())
 
     def changes_after(self, position: Position, limit: int) -> list[Change]:
-        query = feed_rows(position, limit).where(self._mine(changes), settled(self._db))
-        return [to_change(row) for row in self._db.execute(query)]
+        query = sql.OWNER_FEED[self._db.dialect.name]
+        return [to_change(row) for row in self._rows(query, **place(position), most=limit)]
 
     def unsettled_messages(self, position: Position, limit: int) -> list[Message]:
-        query = (
-            select(*columns_of(messages, MESSAGE_FIELDS))
-            .join(
-                changes,
-                and_(
-                    changes.c.tenant_id == messages.c.tenant_id,
-                    changes.c.user_id == messages.c.user_id,
-                    changes.c.message_id == messages.c.message_id,
-                ),
-            )
-            .where(
-                self._mine(messages),
-                self._mine(changes),
-                tuple_(changes.c.xid, changes.c.change_id) > tuple_(position.xid, position.change_id),
-            )
-            .order_by(changes.c.xid.desc(), changes.c.change_id.desc())
-            .limit(limit)
-        )
-        return list({m.message_id: m for m in self._many_messages(query)}.values())
+        found: dict[str, Message] = {}
+        end = Position(ENDLESS, ENDLESS)
+        # A message that changed often comes often: read on until enough different ones are found.
+        while len(found) < limit:
+            bounds = {**place(position), "end_xid": end.xid, "end_id": end.change_id, "most": limit}
+            rows = self._rows(sql.CHANGED_MESSAGES, **bounds).all()
+            for row in rows:
+                found.setdefault(row.message_id, to_message(row[2:]))
+            if len(rows) < limit:
+                break
+            end = Position(rows[-1].xid, rows[-1].change_id)
+        return list(found.values())[:limit]
 
     def latest_summary(self, session_id: str) -> Summary | None:
         query = self._summaries(session_id).order_by(summaries.c.version.desc()).limit(1)
@@ -237,12 +216,7 @@ class SqlRecords:
         return None if values is None else to_strategy(values)
 
     def revision(self) -> int:
-        return int(self._db.execute(select(owners.c.revision).where(self._mine(owners))).scalar() or 0)
-
-
-def same(column: ColumnElement[Any], value: str | None) -> ColumnElement[bool]:
-    """Equality that takes None for itself."""
-    return column.is_(None) if value is None else column == value
+        return int(self._rows(sql.REVISION).scalar() or 0)
 
 
 def scope_conditions(table: Table, where: SessionFilter | MessageFilter) -> Iterator[ColumnElement[bool]]:
@@ -261,7 +235,6 @@ def session_conditions(where: SessionFilter) -> Iterator[ColumnElement[bool]]:
     for column, value in (
         (sessions.c.channel, where.channel),
         (sessions.c.external_id, where.external_id),
-        (sessions.c.title, where.title),
     ):
         if value is not None:
             yield column == value
@@ -280,6 +253,17 @@ def message_conditions(where: MessageFilter) -> Iterator[ColumnElement[bool]]:
         yield messages.c.occurred_at >= where.since
     if where.until is not None:
         yield messages.c.occurred_at < where.until
+
+
+def joined(spans: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+    """The same stretches in order, those that touch or overlap as one."""
+    whole: list[tuple[str, int, int]] = []
+    for session_id, first, last in sorted(span for span in spans if span[1] <= span[2]):
+        if whole and whole[-1][0] == session_id and first <= whole[-1][2] + 1:
+            whole[-1] = (session_id, whole[-1][1], max(last, whole[-1][2]))
+        else:
+            whole.append((session_id, first, last))
+    return whole
 
 
 def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:

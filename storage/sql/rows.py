@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Table
@@ -20,6 +21,7 @@ from memory.model import (
     UserContextEntry,
 )
 from storage.sql.tables import GLOBAL
+from storage.sql.types import from_micros, to_micros
 
 MESSAGE_FIELDS = [f.name for f in fields(Message)]
 SESSION_FIELDS = [f.name for f in fields(Session)]
@@ -35,8 +37,8 @@ def owner_values(owner: Owner) -> dict[str, str]:
 
 
 def to_message(row: Sequence[Any]) -> Message:
-    """From a row of exactly MESSAGE_FIELDS."""
-    return Message(**dict(zip(MESSAGE_FIELDS, row, strict=True)))
+    """From a row of exactly MESSAGE_FIELDS, in that order."""
+    return Message(*row)
 
 
 def message_values(message: Message) -> dict[str, Any]:
@@ -44,8 +46,17 @@ def message_values(message: Message) -> dict[str, Any]:
 
 
 def to_session(row: Sequence[Any]) -> Session:
-    """From a row of exactly SESSION_FIELDS."""
-    return Session(**dict(zip(SESSION_FIELDS, row, strict=True)))
+    """From a row of exactly SESSION_FIELDS, in that order."""
+    return Session(*row)
+
+
+def to_document(message: Message) -> dict[str, Any]:
+    """All of a message as JSON, for its history."""
+    return {name: to_micros(v) if isinstance(v, datetime) else v for name, v in message_values(message).items()}
+
+
+def from_document(document: dict[str, Any]) -> Message:
+    return Message(**{**document, **{name: from_micros(document[name]) for name in ("occurred_at", "recorded_at")}})
 
 
 def session_values(session: Session) -> dict[str, Any]:

@@ -5,12 +5,26 @@ Every one of them takes the owner as `owner_tenant` and `owner_user`.
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from memory.model import Owner
-from storage.sql.rows import SESSION_FIELDS, columns_of
-from storage.sql.tables import changes, owners, sessions
+from storage.sql.rows import MESSAGE_FIELDS, SESSION_FIELDS, columns_of
+from storage.sql.tables import changes, message_revisions, messages, owners, sessions
+from storage.sql.types import SafeText
 
 
 def owner_parameters(owner: Owner) -> dict[str, str]:
@@ -19,6 +33,13 @@ def owner_parameters(owner: Owner) -> dict[str, str]:
 
 def owned(table: Table) -> ColumnElement[bool]:
     return and_(table.c.tenant_id == bindparam("owner_tenant"), table.c.user_id == bindparam("owner_user"))
+
+
+def any_of(column: ColumnElement[str]) -> ColumnElement[bool]:
+    return column.in_(bindparam("wanted", expanding=True, type_=SafeText()))
+
+
+# Sessions
 
 
 def one_session(*conditions: ColumnElement[bool]) -> Select[Any]:
@@ -38,6 +59,7 @@ OPEN_PROJECT_SESSION = open_session(sessions.c.project_id == bindparam("wanted")
 LATEST_ARCHIVED_SESSION = one_session(sessions.c.archived_at.is_not(None)).order_by(
     sessions.c.archived_at.desc(), sessions.c.last_activity_at.desc(), sessions.c.session_id.desc()
 )
+MESSAGE_COUNT = select(func.coalesce(func.sum(sessions.c.message_count), 0)).where(owned(sessions))
 
 CHANGING = ("title", "last_activity_at", "archived_at", "message_count", "last_seq", "message_digest")
 UPDATE_SESSION = (
@@ -45,6 +67,106 @@ UPDATE_SESSION = (
     .where(owned(sessions), sessions.c.session_id == bindparam("wanted"))
     .values({name: bindparam(f"new_{name}") for name in CHANGING})
 )
+REVISIONS_OF_SESSION = select(sessions.c.revision_count, sessions.c.revision_digest).where(
+    owned(sessions), sessions.c.session_id == bindparam("wanted")
+)
+UPDATE_REVISIONS_OF_SESSION = (
+    update(sessions)
+    .where(owned(sessions), sessions.c.session_id == bindparam("wanted"))
+    .values(revision_count=bindparam("new_count"), revision_digest=bindparam("new_digest"))
+)
+
+# Messages
+
+MESSAGES = select(*columns_of(messages, MESSAGE_FIELDS)).where(owned(messages))
+MESSAGES_BY_ID = MESSAGES.where(any_of(messages.c.message_id))
+IDS_IN_USE = select(messages.c.message_id).where(owned(messages), any_of(messages.c.message_id))
+BY_CLIENT_ID = MESSAGES.where(any_of(messages.c.client_id))
+BY_CLIENT_ID_IN_SESSION = BY_CLIENT_ID.where(messages.c.session_id == bindparam("place"))
+BY_CLIENT_ID_IN_GLOBAL = BY_CLIENT_ID.where(messages.c.project_id.is_(None))
+BY_CLIENT_ID_IN_PROJECT = BY_CLIENT_ID.where(messages.c.project_id == bindparam("place"))
+STRETCH = MESSAGES.where(
+    messages.c.session_id == bindparam("place"), messages.c.seq.between(bindparam("first"), bindparam("last"))
+)
+TRANSCRIPT = STRETCH.order_by(messages.c.seq)
+TRANSCRIPT_END = STRETCH.order_by(messages.c.seq.desc()).limit(bindparam("most", type_=Integer()))
+TRANSCRIPT_START = TRANSCRIPT.limit(bindparam("most", type_=Integer()))
+INSERT_MESSAGE = messages.insert()
+REVISIONS_OF_MESSAGES = select(message_revisions.c.message_id, message_revisions.c.document).where(
+    owned(message_revisions), any_of(message_revisions.c.message_id)
+)
+
+
+def speakers() -> Any:
+    """Distinct names by jumping from one to the next in the index: as fast as there are few, however much they said."""
+    said = owned(messages) & messages.c.speaker.is_not(None)
+    names = select(func.min(messages.c.speaker).label("name")).where(said).cte("names", recursive=True)
+    following = select(func.min(messages.c.speaker)).where(said, messages.c.speaker > names.c.name)
+    return names.union_all(select(following.scalar_subquery()).where(names.c.name.is_not(None)))
+
+
+def participants(in_project: bool) -> Select[Any]:
+    names = speakers()
+    query = select(names.c.name).where(names.c.name.is_not(None))
+    if in_project:
+        here = messages.c.project_id == bindparam("place")
+        query = query.where(exists().where(owned(messages), messages.c.speaker == names.c.name, here))
+    return query
+
+
+PARTICIPANTS = participants(in_project=False)
+PARTICIPANTS_OF_PROJECT = participants(in_project=True)
+
+# The feed
+
+AFTER = tuple_(changes.c.xid, changes.c.change_id) > tuple_(
+    bindparam("xid", type_=changes.c.xid.type), bindparam("change_id", type_=changes.c.change_id.type)
+)
+MOST = bindparam("most", type_=Integer())
+
+# True for changes that no open transaction can still precede.
+SETTLED: dict[str, Any] = {
+    "sqlite": literal_column("1") == literal_column("1"),
+    "postgresql": changes.c.xid < literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint"),
+}
+FEED = {
+    name: select(changes).where(AFTER, settled).order_by(changes.c.xid, changes.c.change_id).limit(MOST)
+    for name, settled in SETTLED.items()
+}
+OWNER_FEED = {name: query.where(owned(changes)) for name, query in FEED.items()}
+HEAD = {
+    name: select(changes.c.xid, changes.c.change_id)
+    .where(settled)
+    .order_by(changes.c.xid.desc(), changes.c.change_id.desc())
+    .limit(1)
+    for name, settled in SETTLED.items()
+}
+CHANGED_MESSAGES = (
+    select(changes.c.xid, changes.c.change_id, *columns_of(messages, MESSAGE_FIELDS))
+    .join(
+        messages,
+        and_(
+            messages.c.tenant_id == changes.c.tenant_id,
+            messages.c.user_id == changes.c.user_id,
+            messages.c.message_id == changes.c.message_id,
+        ),
+    )
+    .where(
+        owned(changes),
+        AFTER,
+        tuple_(changes.c.xid, changes.c.change_id)
+        < tuple_(bindparam("end_xid", type_=changes.c.xid.type), bindparam("end_id", type_=changes.c.change_id.type)),
+    )
+    .order_by(changes.c.xid.desc(), changes.c.change_id.desc())
+    .limit(MOST)
+)
+# A change carries its transaction's id, or 0 where ids commit in order.
+INSERT_CHANGE = {
+    "sqlite": changes.insert().inline().values(xid=literal_column("0")),
+    "postgresql": changes.insert().inline().values(xid=literal_column("pg_current_xact_id()::text::bigint")),
+}
+
+# Revisions
 
 
 def count_revision(insert: Any) -> Any:
@@ -55,9 +177,4 @@ def count_revision(insert: Any) -> Any:
 
 
 COUNT_REVISION = {"sqlite": count_revision(sqlite.insert), "postgresql": count_revision(postgresql.insert)}
-
-# A change carries its transaction's id, or 0 where ids commit in order.
-INSERT_CHANGE = {
-    "sqlite": changes.insert().values(xid=literal_column("0")),
-    "postgresql": changes.insert().values(xid=literal_column("pg_current_xact_id()::text::bigint")),
-}
+REVISION = select(owners.c.revision).where(owned(owners))

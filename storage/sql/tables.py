@@ -51,9 +51,27 @@ sessions = Table(
     Column("last_seq", BigInteger, nullable=False),
     Column("message_digest", SafeText, nullable=False),
     Column("metadata", SafeJson),
+    Column("revision_count", BigInteger, nullable=False, default=0),
+    Column("revision_digest", SafeText, nullable=False, default=""),
     PrimaryKeyConstraint("tenant_id", "user_id", "session_id"),
     UniqueConstraint("tenant_id", "user_id", "external_id"),
-    Index("sessions_by_activity", "tenant_id", "user_id", "last_activity_at"),
+    Index("sessions_by_activity", "tenant_id", "user_id", "last_activity_at", "session_id"),
+)
+
+# What a new turn looks for: however many archived sessions there are, it is the first row here.
+only_open = sessions.c.archived_at.is_(None)
+Index(
+    "sessions_open",
+    *(sessions.c[name] for name in ("tenant_id", "user_id", "project_id", "last_activity_at", "session_id")),
+    sqlite_where=only_open,
+    postgresql_where=only_open,
+)
+only_archived = sessions.c.archived_at.is_not(None)
+Index(
+    "sessions_archived",
+    *(sessions.c[name] for name in ("tenant_id", "user_id", "archived_at")),
+    sqlite_where=only_archived,
+    postgresql_where=only_archived,
 )
 
 messages = Table(
@@ -83,12 +101,27 @@ messages = Table(
     Column("digest", SafeText, nullable=False),
     PrimaryKeyConstraint("tenant_id", "user_id", "message_id"),
     UniqueConstraint("tenant_id", "user_id", "session_id", "seq"),
-    UniqueConstraint("tenant_id", "user_id", "session_id", "client_id"),
     ForeignKeyConstraint(
         ["tenant_id", "user_id", "session_id"], ["sessions.tenant_id", "sessions.user_id", "sessions.session_id"]
     ),
-    Index("messages_by_client_id", "tenant_id", "user_id", "client_id"),
-    Index("messages_by_speaker", "tenant_id", "user_id", "speaker"),
+    Index("messages_by_time", "tenant_id", "user_id", "occurred_at"),
+)
+
+# Partial: most chats have neither, and then pay nothing for them.
+with_client_id = messages.c.client_id.is_not(None)
+Index(
+    "messages_by_client_id",
+    *(messages.c[name] for name in ("tenant_id", "user_id", "client_id", "session_id")),
+    unique=True,
+    sqlite_where=with_client_id,
+    postgresql_where=with_client_id,
+)
+with_speaker = messages.c.speaker.is_not(None)
+Index(
+    "messages_by_speaker",
+    *(messages.c[name] for name in ("tenant_id", "user_id", "speaker", "project_id")),
+    sqlite_where=with_speaker,
+    postgresql_where=with_speaker,
 )
 
 message_revisions = Table(
@@ -97,11 +130,8 @@ message_revisions = Table(
     *owner_columns(),
     Column("message_id", SafeText, nullable=False),
     Column("revision", Integer, nullable=False),
-    Column("content", SafeText, nullable=False),
-    Column("status", SafeText, nullable=False),
-    Column("recorded_at", Micros, nullable=False),
     Column("replaced_at", Micros, nullable=False),
-    Column("digest", SafeText, nullable=False),
+    Column("document", SafeJson, nullable=False),
     PrimaryKeyConstraint("tenant_id", "user_id", "message_id", "revision"),
 )
 

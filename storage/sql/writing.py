@@ -8,13 +8,13 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Table, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from memory.errors import NotFound
-from memory.model import ChangeKind, Message, Owner, Session, Strategy, Summary, UserContextEntry
+from memory.errors import Conflict, NotFound, shown
+from memory.model import ChangeKind, Message, Owner, Session, Strategy, Summary, UserContextEntry, digest_of
+from storage.sql import statements as sql
 from storage.sql.digests import add_digest, remove_digest
 from storage.sql.feed import is_postgresql
 from storage.sql.reading import SqlRecords, chunks
-from storage.sql.rows import draft_values, entry_values, message_values, owner_values, session_values
-from storage.sql.statements import CHANGING, COUNT_REVISION, INSERT_CHANGE, UPDATE_SESSION
+from storage.sql.rows import draft_values, entry_values, message_values, owner_values, session_values, to_document
 from storage.sql.tables import (
     memory_strategies,
     message_revisions,
@@ -27,20 +27,31 @@ from storage.sql.tables import (
 
 
 class SqlWritableRecords(SqlRecords):
-    """Implements memory.ports.WritableRecords. Every write transaction counts the owner's revision up once."""
+    """Implements memory.ports.WritableRecords. A transaction that writes counts the owner's revision up once."""
 
     def __init__(self, db: Connection, owner: Owner) -> None:
         super().__init__(db, owner)
-        db.execute(COUNT_REVISION[db.dialect.name], self._parameters)
+        self._counted = False
         self._touched: Session | None = None
 
+    def touch(self) -> None:
+        """Must come before the first write."""
+        if not self._counted:
+            self._db.execute(sql.COUNT_REVISION[self._db.dialect.name], self._parameters)
+            self._counted = True
+
+    def _insert(self, table: Table, values: dict[str, Any]) -> None:
+        self.touch()
+        self._db.execute(table.insert(), {**owner_values(self.owner), **values})
+
     def _upsert(self, table: Table, values: dict[str, Any], key: tuple[str, ...], changed: dict[str, Any]) -> None:
+        self.touch()
         insert = postgresql.insert if is_postgresql(self._db) else sqlite.insert
         statement = insert(table).values({**owner_values(self.owner), **values})
         self._db.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changed))
 
     def add_session(self, session: Session) -> None:
-        self._db.execute(sessions.insert(), {**owner_values(self.owner), **session_values(session)})
+        self._insert(sessions, session_values(session))
         self._touched = session
 
     def session(self, session_id: str) -> Session | None:
@@ -64,8 +75,9 @@ class SqlWritableRecords(SqlRecords):
         return session
 
     def _set_session(self, session: Session) -> None:
-        values = {f"new_{name}": getattr(session, name) for name in CHANGING}
-        self._db.execute(UPDATE_SESSION, {**self._parameters, "wanted": session.session_id, **values})
+        self.touch()
+        values = {f"new_{name}": getattr(session, name) for name in sql.CHANGING}
+        self._rows(sql.UPDATE_SESSION, wanted=session.session_id, **values)
         self._touched = session
 
     def update_session(
@@ -91,8 +103,10 @@ class SqlWritableRecords(SqlRecords):
         session = self._existing(session_id)
         if not new:
             return session
-        rows = [{**owner_values(self.owner), **message_values(m)} for m in new]
-        self._db.execute(messages.insert(), rows)
+        check_place(session, new)
+        new = [with_digest(message) for message in new]
+        self.touch()
+        self._db.execute(sql.INSERT_MESSAGE, [{**owner_values(self.owner), **message_values(m)} for m in new])
         self._announce("message_added", new, new[-1].recorded_at)
         session = replace(
             session,
@@ -105,16 +119,18 @@ class SqlWritableRecords(SqlRecords):
         return session
 
     def _announce(self, kind: ChangeKind, subjects: Sequence[Message], at: datetime) -> None:
-        # Row by row: many rows in one statement may be given their ids in any order.
-        for subject in subjects:
-            values = {"kind": kind, "session_id": subject.session_id, "message_id": subject.message_id}
-            row = {**owner_values(self.owner), **values, "changed_at": at}
-            self._db.execute(INSERT_CHANGE[self._db.dialect.name], row)
+        same = {**owner_values(self.owner), "kind": kind, "changed_at": at}
+        rows = [{**same, "session_id": m.session_id, "message_id": m.message_id} for m in subjects]
+        if rows:
+            self._db.execute(sql.INSERT_CHANGE[self._db.dialect.name], rows)
 
     def replace_message(self, message: Message) -> None:
         old = self.message(message.message_id)
         if old is None:
             raise NotFound("message", message.message_id)
+        if (old.session_id, old.seq) != (message.session_id, message.seq):
+            raise Conflict(f"Message {shown(message.message_id)} cannot change its session or its seq.")
+        message = with_digest(message)
         self._keep_revision(old, message.recorded_at)
         self._db.execute(
             update(messages)
@@ -135,63 +151,90 @@ class SqlWritableRecords(SqlRecords):
     def _keep_revision(self, old: Message, replaced_at: datetime) -> None:
         mine = self._mine(message_revisions), message_revisions.c.message_id == old.message_id
         last = self._db.execute(select(func.max(message_revisions.c.revision)).where(*mine)).scalar()
-        self._db.execute(
-            message_revisions.insert().values(
-                message_id=old.message_id,
-                revision=(last or 0) + 1,
-                content=old.content,
-                status=old.status,
-                recorded_at=old.recorded_at,
-                replaced_at=replaced_at,
-                digest=old.digest,
-                **owner_values(self.owner),
-            )
-        )
+        values = {"message_id": old.message_id, "revision": (last or 0) + 1, "replaced_at": replaced_at}
+        self._insert(message_revisions, {**values, "document": to_document(old)})
+        self._count_revisions(old.session_id, 1, [old.digest])
+
+    def _count_revisions(self, session_id: str, more: int, digests: Sequence[str]) -> None:
+        held = self.revisions(session_id)
+        digest = (add_digest if more > 0 else remove_digest)(held["revision_digest"], digests)
+        count = held["revision_count"] + more
+        self._rows(sql.UPDATE_REVISIONS_OF_SESSION, wanted=session_id, new_count=count, new_digest=digest)
+
+    def revisions(self, session_id: str) -> dict[str, Any]:
+        """How many revisions of its messages a session has, and the sum of their digests."""
+        return dict(self._rows(sql.REVISIONS_OF_SESSION, wanted=session_id).mappings().one())
 
     def erase_messages(self, message_ids: Sequence[str]) -> int:
         gone = list(self.messages(list(dict.fromkeys(message_ids))).values())
-        for part in chunks([m.message_id for m in gone]):
-            for table in (message_revisions, messages):
-                self._db.execute(delete(table).where(self._mine(table), table.c.message_id.in_(part)))
-        for session_id in {m.session_id for m in gone}:
-            session = self._existing(session_id)
-            digests = [m.digest for m in gone if m.session_id == session_id]
-            self._set_session(
-                replace(
-                    session,
-                    message_count=session.message_count - len(digests),
-                    message_digest=remove_digest(session.message_digest, digests),
-                )
-            )
+        if not gone:
+            return 0
+        self.touch()
+        by_session: dict[str, list[Message]] = {}
+        for message in gone:
+            by_session.setdefault(message.session_id, []).append(message)
+        for session_id, erased in by_session.items():
+            self._erase(session_id, erased)
         self._announce("message_erased", gone, datetime.now(UTC))
         return len(gone)
 
+    def _erase(self, session_id: str, gone: Sequence[Message]) -> None:
+        ids = [m.message_id for m in gone]
+        replaced = [r for part in chunks(ids) for r in self._rows(sql.REVISIONS_OF_MESSAGES, wanted=part)]
+        if replaced:
+            self._count_revisions(session_id, -len(replaced), [row.document["digest"] for row in replaced])
+        for part in chunks(ids):
+            for table in (message_revisions, messages):
+                self._db.execute(delete(table).where(self._mine(table), table.c.message_id.in_(part)))
+        session = self._existing(session_id)
+        digest = remove_digest(session.message_digest, [m.digest for m in gone])
+        self._set_session(replace(session, message_count=session.message_count - len(gone), message_digest=digest))
+
     def add_summary(self, summary: Summary) -> None:
-        self._db.execute(
-            summaries.insert().values(
-                session_id=summary.session_id,
-                version=summary.version,
-                draft=draft_values(summary.draft),
-                covers_to_seq=summary.covers_to_seq,
-                producer=summary.producer,
-                note=summary.note,
-                created_at=summary.created_at,
-                **owner_values(self.owner),
+        self._existing(summary.session_id)
+        latest = self.latest_summary(summary.session_id)
+        if latest is not None and latest.version >= summary.version:
+            raise Conflict(
+                f"Session {shown(summary.session_id)} has version {latest.version} of its summary already; "
+                "look at it before adding another."
             )
-        )
+        values = {name: getattr(summary, name) for name in SUMMARY_VALUES}
+        self._insert(summaries, {**values, "draft": draft_values(summary.draft)})
 
     def put_user_context(self, entry: UserContextEntry) -> None:
+        held = self.user_context(entry.project_id, [entry.key])
+        if entry.version != (held[0].version if held else 0) + 1:
+            raise Conflict(
+                f"User context {shown(entry.key)} is at version {held[0].version if held else 0}; read it again."
+            )
         values = entry_values(entry)
         self._upsert(user_context, values, ("tenant_id", "user_id", "project_key", "key"), values)
-        self._db.execute(user_context_history.insert().values(**owner_values(self.owner), **values))
+        self._insert(user_context_history, values)
 
     def put_strategy(self, level: Literal["session", "agent"], name: str, strategy: Strategy | None) -> None:
         table = memory_strategies
+        self.touch()
         if strategy is None:
             self._db.execute(delete(table).where(self._mine(table), table.c.level == level, table.c.name == name))
             return
         values = {"strategy": asdict(strategy)}
         self._upsert(table, {"level": level, "name": name, **values}, ("tenant_id", "user_id", "level", "name"), values)
+
+
+SUMMARY_VALUES = ("session_id", "version", "covers_to_seq", "producer", "note", "created_at")
+
+
+def with_digest(message: Message) -> Message:
+    return message if message.digest else replace(message, digest=digest_of(message))
+
+
+def check_place(session: Session, new: Sequence[Message]) -> None:
+    """Errors: Conflict when the messages do not go on where the session ends."""
+    for seq, message in enumerate(new, session.last_seq + 1):
+        if (message.session_id, message.seq) != (session.session_id, seq):
+            raise Conflict(
+                f"Message {shown(message.message_id)} should be number {seq} of {shown(session.session_id)}."
+            )
 
 
 def activity(session: Session, new: Sequence[Message]) -> datetime:
