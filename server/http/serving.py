@@ -37,6 +37,8 @@ SILENT_SECONDS = 60
 def serve(settings: Settings) -> NoReturn:
     """Serves over HTTP until told to stop, then ends the process. Errors: BackstoryError before anything listens."""
     log_as_json(settings.log_level)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end_now)  # until the server has its own handlers, and again after it has ended
     with build_memory(settings) as memory:
         check_exposure(settings, memory)
         listening = listen(settings.host, settings.port)
@@ -46,6 +48,11 @@ def serve(settings: Settings) -> NoReturn:
         ended.daemon = True
         ended.start()  # what still runs in a thread must not keep a stopped server alive
     sys.exit(0)
+
+
+def end_now(number: int, _: FrameType | None) -> None:
+    """Before there is anything to finish, and after it is finished, a signal is the end."""
+    os._exit(128 + number)
 
 
 def check_exposure(settings: Settings, memory: Memory) -> None:
