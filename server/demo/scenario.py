@@ -102,11 +102,6 @@ async def remember(client: Client, tell: Tell) -> str:
 
 async def recall(client: Client, session_id: str, tell: Tell) -> None:
     started = perf_counter()
-    hits = (await call(client, "search_conversation_history", query=QUESTION, limit=3))["hits"]
-    found = tuple(f"{hit['role']} (seq {hit['seq']}): {hit['content']}" for hit in hits)
-    right = any("Biscuit" in hit["content"] for hit in hits)
-    tell(Step(f'Search: "{QUESTION}"', found, right, since(started)))
-    started = perf_counter()
     entries = (await call(client, "get_user_context"))["entries"]
     kept = {entry["key"]: entry["value"] for entry in entries} == USER_CONTEXT
     tell(Step("User context", shown_entries(entries), kept, since(started)))
@@ -123,6 +118,11 @@ async def recall(client: Client, session_id: str, tell: Tell) -> None:
     )
     whole = "Ana" in context["instructions"] and len(context["messages"]) == MESSAGES
     tell(Step("What a model is given now", lines, whole, since(started)))
+    started = perf_counter()
+    hits = (await call(client, "search_conversation_history", query=QUESTION, limit=3))["hits"]
+    found = tuple(f"{hit['role']} (seq {hit['seq']}): {hit['content']}" for hit in hits)
+    right = any("Biscuit" in hit["content"] for hit in hits)
+    tell(Step(f'Search: "{QUESTION}"', found, right, since(started)))
 
 
 async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
