@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from memory.quoting import one_line
 from server.answers import Answer
 from server.calling import Call
 from server.schemas import Id, Outgoing
@@ -53,6 +52,8 @@ def identify_user(
 
 
 def _answer(found: "Identified") -> Answer[IdentifiedOut]:
+    from memory.quoting import one_line
+
     user = found.user
     candidates = [UserOut(user=c.user_id, display_name=c.display_name) for c in found.candidates]
     data = IdentifiedOut(
