@@ -22,17 +22,16 @@ FORMAT: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """One table, from its first row on. `analyzer`, `embedder` and `dimension` are what its rows were made with."""
+    """One table, from its first row on. `analyzer`, `embedder` and `dimension` are what its rows were made with.
+
+    Its name is never used again, not even after the directory was deleted: caches go by it.
+    """
 
     replica: Replica
-    number: int
+    table: str
     analyzer: str
     embedder: str | None = None
     dimension: int | None = None
-
-    @property
-    def table(self) -> str:
-        return f"{self.replica}-{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +44,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """An index directory's contents. `last_build` counts over both replicas; a number is never used twice."""
+    """An index directory's contents."""
 
     index_id: str
-    last_build: int = 0
     keywords: Line = Line()
     vectors: Line = Line()
 
@@ -57,23 +55,22 @@ class Catalog:
 
     def cursor_name(self, build: Build) -> str:
         """The name under which the record keeps how far this build was folded."""
-        return f"{self.index_id}/{build.replica}/{build.number}"
+        return f"{self.index_id}/{build.table}"
 
     def with_line(self, replica: Replica, line: Line) -> "Catalog":
-        newest = max(build.number for build in (line.active, line.building, _NOTHING) if build)
-        numbered = replace(self, last_build=max(self.last_build, newest))
-        return replace(numbered, keywords=line) if replica == "keywords" else replace(numbered, vectors=line)
+        return replace(self, keywords=line) if replica == "keywords" else replace(self, vectors=line)
 
 
-_NOTHING: Final = Build("keywords", 0, "")
+def new_table_name(replica: Replica) -> str:
+    return f"{replica}-{uuid4().hex[:12]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The last batch put into a table: the cursor moved from `start` to `end`, and `version` is the table's after it.
+    """How far a table is: the cursor stands at `start` or `end`, and the table is at `version` or later.
 
-    Written (and synced) between the table and the cursor. So a cursor that is neither `start` nor `end` belongs to
-    another state of the record, and a table below `version` has lost writes.
+    Written and synced between a batch's rows and its cursor, and with `start` = `end` after the cursor. So any other
+    cursor belongs to another state of the record, and an older table has lost writes.
     """
 
     start: Position = START
@@ -148,7 +145,7 @@ class CatalogFiles:
             if stored["format"] != FORMAT:
                 return None
             lines = {name: Line(**{k: _build(v) for k, v in stored[name].items()}) for name in ("keywords", "vectors")}
-            return Catalog(str(stored["index_id"]), int(stored["last_build"]), **lines)
+            return Catalog(str(stored["index_id"]), **lines)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 

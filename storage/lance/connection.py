@@ -1,9 +1,9 @@
 """One LanceDB connection for synchronous callers in any thread, and what its failures mean."""
 
 import asyncio
-import contextlib
 import os
 import re
+from asyncio import CancelledError
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError as FutureCancelled
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -20,6 +20,13 @@ _SURROUNDINGS: Final = frozenset({1, 5, 12, 13, 16, 19, 23, 24, 26, 27, 28, 30, 
 """Error numbers that speak of the machine (disk full, read-only, too many files, …), not of the index."""
 
 
+class Closed(Exception):
+    """The connection was closed before the call was done."""
+
+
+_OURS: Final = (TimeoutError, FutureTimeout, CancelledError, FutureCancelled, Closed)
+
+
 class LanceFailed(Exception):
     """A LanceDB call failed. `surroundings`: the machine's fault, the index may be whole. `conflict`: try again."""
 
@@ -30,7 +37,7 @@ class LanceFailed(Exception):
         numbers = {int(number) for number in re.findall(r"os error (\d+)", text)}
         if isinstance(error, OSError) and error.errno is not None:
             numbers.add(error.errno)
-        self.surroundings = bool(numbers & _SURROUNDINGS) or isinstance(error, TimeoutError | FutureTimeout)
+        self.surroundings = bool(numbers & _SURROUNDINGS) or isinstance(error, _OURS)
         self.conflict = "conflict" in text.lower()
 
 
@@ -60,7 +67,7 @@ class Connection:
         """The call's result. Errors: LanceFailed."""
         try:
             loop = self._running()
-        except RuntimeError as error:
+        except Closed as error:
             call.close()
             raise LanceFailed(error) from error
         future = asyncio.run_coroutine_threadsafe(call, loop)
@@ -106,18 +113,18 @@ class Connection:
             self._loop = self._thread = self._db = None
         if loop is None or thread is None:
             return
-        loop.call_soon_threadsafe(loop.stop)
+        asyncio.run_coroutine_threadsafe(_cancel_calls(), loop).add_done_callback(
+            lambda _: loop.call_soon_threadsafe(loop.stop)
+        )
         thread.join(5)
         if not thread.is_alive():
-            with contextlib.suppress(RuntimeError):
-                loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 
     async def _open_table(self, name: str) -> Any:
         return await (await self.db()).open_table(name)
 
     async def _table_names(self) -> list[str]:
-        return list(await (await self.db()).table_names(limit=10_000))
+        return list((await (await self.db()).list_tables()).tables)
 
     async def _drop_table(self, name: str) -> None:
         await (await self.db()).drop_table(name, ignore_missing=True)
@@ -125,9 +132,17 @@ class Connection:
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._closed:
-                raise RuntimeError("the index is closed")
+                raise Closed("the index is closed")
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = Thread(target=self._loop.run_forever, name="backstory-lance", daemon=True)
                 self._thread.start()
             return self._loop
+
+
+async def _cancel_calls() -> None:
+    """Fails the calls that are still waiting, so that nobody waits for them in vain."""
+    calls = asyncio.all_tasks() - {asyncio.current_task()}
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)

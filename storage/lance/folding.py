@@ -169,6 +169,7 @@ class Fold:
         end = changes[-1].position
         self._files.put_mark(self.build, Mark(self.cursor, end, version))
         self._store.set_cursor(self.cursor_name, end)
+        self._files.put_mark(self.build, Mark(end, end, version))
         self.cursor = end
         self._settled = True
         return len(changes)

@@ -11,7 +11,7 @@ from typing import Final
 from memory.errors import StorageFailed, Unavailable
 from memory.model import START
 from memory.ports import RecordStore, Replica
-from storage.lance.catalog import Build, Catalog, CatalogFiles, Line
+from storage.lance.catalog import Build, Catalog, CatalogFiles, Line, new_table_name
 from storage.lance.connection import Connection, LanceFailed
 from storage.lance.folding import Damaged, Fold, Recipe, Stopped, probe
 from storage.lance.patience import Patience
@@ -38,12 +38,11 @@ class Workshop:
     recipes: Mapping[Replica, Recipe]
     analyzer_version: str
 
-    def wanted(self, replica: Replica, number: int) -> Build:
-        """A build as this process would make it. Errors: Unavailable when the embedder's dimension is not known yet."""
+    def wanted(self, replica: Replica) -> Build:
+        """A new build as this process would make it. Errors: Unavailable while the embedder's dimension is unknown."""
         embedder = self.recipes[replica].embedder
-        if embedder is None:
-            return Build(replica, number, self.analyzer_version)
-        return Build(replica, number, self.analyzer_version, embedder.name, embedder.dimension)
+        made_by = (embedder.name, embedder.dimension) if embedder else (None, None)
+        return Build(replica, new_table_name(replica), self.analyzer_version, *made_by)
 
     def current(self, build: Build) -> bool:
         """Whether this process would make the build's rows alike (its dimension aside)."""
@@ -51,11 +50,9 @@ class Workshop:
         return (build.analyzer, build.embedder) == (self.analyzer_version, embedder.name if embedder else None)
 
     def begin(self, replica: Replica) -> Build:
-        """An empty table under a number of its own; nothing refers to it yet. Errors: LanceFailed, OSError."""
+        """An empty table that nothing refers to yet. Errors: Unavailable, LanceFailed, OSError."""
+        build = self.wanted(replica)
         self.files.home.mkdir(parents=True, exist_ok=True)
-        wanted = self.wanted(replica, 0)
-        catalog = self.files.change(lambda present: replace(present, last_build=present.last_build + 1))
-        build = replace(wanted, number=catalog.last_build)
         create_table(self.connection, build)
         return build
 
@@ -93,7 +90,7 @@ class Follower:
         self, workshop: Workshop, replica: Replica, ending: threading.Event, interval: float, upkeep: Upkeep | None
     ) -> None:
         self._workshop = workshop
-        self._replica = replica
+        self.replica = replica
         self._ending = ending
         self._interval = interval
         self._upkeep = upkeep
@@ -104,6 +101,12 @@ class Follower:
         self._patience = Patience(f"Indexing {replica}")
         self._renewals = 0
         self._renewed_at = 0.0
+
+    @property
+    def opened(self) -> Build | None:
+        """The build that is being folded, once it was found to be whole."""
+        active = self._active
+        return active.build if active else None
 
     def wake(self) -> None:
         """Ends an idle pause."""
@@ -142,7 +145,7 @@ class Follower:
     def _failed(self, failure: LanceFailed) -> float:
         if failure.surroundings:
             return self._again(f"the index cannot be written ({failure.reason})")
-        log.debug("%s failed: %s", self._replica, failure.reason)
+        log.debug("%s failed: %s", self.replica, failure.reason)
         self._patience.failures += 1
         if failure.conflict or self._patience.failures < FAILURES_BEFORE_REBUILD:
             return 0.1 * self._patience.failures
@@ -152,10 +155,10 @@ class Follower:
         active = self._present()
         self._heed_requests()
         active = self._active or active
-        folded = active.step(STEP[self._replica])
+        folded = active.step(STEP[self.replica])
         more = active.hungry
         if self._next is not None:
-            caught_up = self._next.step(STEP[self._replica]) == 0 and not self._next.cursor < active.cursor
+            caught_up = self._next.step(STEP[self.replica]) == 0 and not self._next.cursor < active.cursor
             more = True
             if caught_up:
                 self._switch(self._next)
@@ -178,14 +181,14 @@ class Follower:
         """The active fold; opened, made or made anew as what lies in the index directory demands."""
         files = self._workshop.files
         catalog = files.read()
-        line = catalog.line(self._replica) if catalog else Line()
+        line = catalog.line(self.replica) if catalog else Line()
         if self._active is not None and line.active == self._active.build:
             return self._active
         self._active = self._next = None
-        wanted = self._workshop.wanted(self._replica, 0)
+        wanted = self._workshop.wanted(self.replica)
         if catalog is None or line.active is None or not _same_space(line.active, wanted):
             if line.active is not None:
-                log.warning("The index's %s are rebuilt for %s.", self._replica, wanted.embedder or "another format")
+                log.warning("The index's %s are rebuilt for %s.", self.replica, wanted.embedder or "another format")
             return self._begin_active(catalog, line)
         if line.active.analyzer != wanted.analyzer and line.building is None:
             self._begin_next()
@@ -193,36 +196,36 @@ class Follower:
         self._active = self._workshop.fold(catalog, line.active)
         if line.building is not None:
             self._next = self._workshop.fold(catalog, line.building)
-        self._workshop.tidy(self._replica)
+        self._workshop.tidy(self.replica)
         return self._active
 
     def _begin_active(self, old: Catalog | None, line: Line) -> Fold:
-        build = self._workshop.begin(self._replica)
-        catalog = self._workshop.files.change(lambda present: present.with_line(self._replica, Line(active=build)))
+        build = self._workshop.begin(self.replica)
+        catalog = self._workshop.files.change(lambda present: present.with_line(self.replica, Line(active=build)))
         self._active, self._next = self._workshop.fold(catalog, build), None
         for gone in (line.active, line.building):
             if gone is not None and old is not None:
                 self._workshop.forget(old, gone)
-        self._workshop.tidy(self._replica)
+        self._workshop.tidy(self.replica)
         return self._active
 
     def _begin_next(self) -> None:
-        build = self._workshop.begin(self._replica)
+        build = self._workshop.begin(self.replica)
         self._workshop.files.change(
-            lambda present: present.with_line(self._replica, replace(present.line(self._replica), building=build))
+            lambda present: present.with_line(self.replica, replace(present.line(self.replica), building=build))
         )
-        log.warning("The index's %s are being rebuilt; the present ones answer until that is done.", self._replica)
+        log.warning("The index's %s are being rebuilt; the present ones answer until that is done.", self.replica)
         self._active = self._next = None
 
     def _switch(self, fold: Fold) -> None:
         files = self._workshop.files
         old = files.read()
-        catalog = files.change(lambda present: present.with_line(self._replica, Line(active=fold.build)))
+        catalog = files.change(lambda present: present.with_line(self.replica, Line(active=fold.build)))
         if old is not None and self._active is not None:
             self._workshop.forget(catalog, self._active.build)
         self._active, self._next = fold, None
-        self._workshop.tidy(self._replica)
-        log.warning("The index's %s have been rebuilt.", self._replica)
+        self._workshop.tidy(self.replica)
+        log.warning("The index's %s have been rebuilt.", self.replica)
 
     def _renew(self, why: str) -> float:
         """Starts over with an empty table in the place of one that cannot be used."""
@@ -232,25 +235,25 @@ class Follower:
         pause = REBUILD_PAUSES[min(self._renewals, len(REBUILD_PAUSES) - 1)]
         if since < pause:
             return self._again(f"its table is unusable ({why}) though it was rebuilt just now")
-        log.warning("The index's %s are rebuilt because %s.", self._replica, why)
+        log.warning("The index's %s are rebuilt because %s.", self.replica, why)
         self._renewals += 1
         self._renewed_at = time.monotonic()
         self._active = self._next = None
         catalog = self._workshop.files.read()
-        self._begin_active(catalog, catalog.line(self._replica) if catalog else Line())
-        self._workshop.files.answered("damaged", self._replica)
+        self._begin_active(catalog, catalog.line(self.replica) if catalog else Line())
+        self._workshop.files.answered("damaged", self.replica)
         return 0.0
 
     def _heed_requests(self) -> None:
         files = self._workshop.files
-        if self._active is not None and files.asked("damaged", self._replica):
+        if self._active is not None and files.asked("damaged", self.replica):
             self._examine(self._active.build)
-            files.answered("damaged", self._replica)
-        if files.asked("rebuild", self._replica):
+            files.answered("damaged", self.replica)
+        if files.asked("rebuild", self.replica):
             if self._next is None:
                 self._begin_next()
                 self._present()
-            files.answered("rebuild", self._replica)
+            files.answered("rebuild", self.replica)
 
     def _examine(self, build: Build) -> None:
         """Reads the whole table through fresh caches: a reader could not, but it may have been the reader's trouble."""

@@ -57,7 +57,7 @@ async def _create(connection: Connection, build: Build) -> Any:
     from lancedb.index import FTS, BTree
 
     db = await connection.db()
-    table = await db.create_table(build.table, schema=schema_of(build), mode="overwrite")
+    table = await db.create_table(build.table, schema=schema_of(build))
     await table.create_index("owner", config=BTree())
     if build.replica == "keywords":
         # The terms come analysed: whatever this tokenizer changed or dropped could never be found again.

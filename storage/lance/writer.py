@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from memory.model import START, Position
 from memory.ports import Analyzer, Embedder, RecordStore, Replica
-from storage.lance.catalog import Line
+from storage.lance.catalog import Build, Line
 from storage.lance.folding import Recipe
 from storage.lance.following import Follower, Workshop
 from storage.lance.index import LanceIndex
@@ -66,6 +66,7 @@ class IndexWriter:
         self._followers: list[Follower] = []
         self._thread: threading.Thread | None = None
         self._holding = threading.Event()
+        self._tried = threading.Event()
 
     @property
     def holding(self) -> bool:
@@ -77,6 +78,7 @@ class IndexWriter:
         if self._thread is not None:
             return
         self._stopping.clear()
+        self._tried.clear()
         if self._upkeep is not None:
             self._upkeep.resume()
         self._thread = threading.Thread(target=self._run, name="backstory-index", daemon=True)
@@ -144,7 +146,15 @@ class IndexWriter:
         build = line.active
         if catalog is None or build is None or line.building is not None or not self._workshop.current(build):
             return False
-        return head <= self._store.cursor(catalog.cursor_name(build))
+        return self._opened(build) and head <= self._store.cursor(catalog.cursor_name(build))
+
+    def _opened(self, build: Build) -> bool:
+        """Whether the build has been looked into here, should it be this process that has to mend it."""
+        if self._thread is None:
+            return True
+        if not self._tried.is_set():
+            return False
+        return all(follower.opened == build for follower in self._followers if follower.replica == build.replica)
 
     def _run(self) -> None:
         patience = Patience("The index's writer")
@@ -154,6 +164,7 @@ class IndexWriter:
                 self._lock_path.parent.mkdir(parents=True, exist_ok=True)
                 lock.acquire(timeout=0)
             except Timeout:
+                self._tried.set()
                 patience.worked()
                 self._stopping.wait(LOCK_RETRY_SECONDS)
             except OSError as error:
@@ -181,6 +192,7 @@ class IndexWriter:
         for thread in threads:
             thread.start()
         self._holding.set()
+        self._tried.set()
         while not self._stopping.wait(LOCK_RETRY_SECONDS) and self._lock_identity() == taken:
             pass
         self._ending.set()

@@ -99,6 +99,7 @@ class House:
 
     directory: Path
     stack: ExitStack
+    words: Words = field(default_factory=Words)
 
     @property
     def index_path(self) -> Path:
@@ -120,7 +121,7 @@ class House:
     ) -> IndexWriter:
         index = self.index(embedder)
         options = {"interval": 0.01, "upkeep": False, **options}
-        writer = IndexWriter(record.store, index, analyzer or Words(), embedder, **options)
+        writer = IndexWriter(record.store, index, analyzer or self.words, embedder, **options)
         self.stack.callback(writer.stop, 10)
         return writer
 
@@ -134,6 +135,11 @@ class House:
 def house(tmp_path: Path) -> Iterator[House]:
     with ExitStack() as stack:
         yield House(tmp_path, stack)
+
+
+@pytest.fixture
+def record(house: House) -> Record:
+    return house.record()
 
 
 @pytest.fixture
