@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from inference.summarizers.sentences import Sentence, fold
+from inference.summarizers.sentences import Sentence, telling
 from memory.model import Commitment, Fact, Message
 
 _ACTIONS = (
@@ -114,9 +114,8 @@ _DONE = re.compile(
     r"|\b(?:it's|is|it’s|that's|all) (?:done|sent|booked|paid|set|sorted|fixed|ready|arranged|confirmed)\b",
     re.IGNORECASE,
 )
-_CAPITALS = re.compile(
-    r"(?<![.!?:\"“] )(?<!^)\b(?<!-)[A-ZÄÖÜÉ][\w'’&-]+(?: (?:(?:of|de|da|the|van|von|del) )?[A-ZÄÖÜÉ][\w'’&-]+)*"
-)
+_OF = r"(?:of|de|da|do|dos|du|des|di|the|van|von|der|del|la|le|el)"
+_CAPITALS = re.compile(rf"(?<![.!?:\"“] )(?<!^)\b(?<!-)[A-ZÄÖÜÉ][\w'’&-]+(?: (?:{_OF} )?[A-ZÄÖÜÉ][\w'’&-]+)*")
 _PRECISE = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+\w|\+?\d[\d ()-]{7,}\d|[€$£] ?\d[\d.,]*\w?|\b[A-Z]{2,}-?\d{2,}\b")
 _PUT_OFF = " Put off by "
 _NO_NAME = frozenset(
@@ -168,6 +167,12 @@ def speaker(message: Message) -> str:
     return message.speaker or message.role.capitalize()
 
 
+def is_kept_promise(line: str, later: Sequence[Sentence]) -> bool:
+    """Whether the line promises something that a later sentence reports as done."""
+    match = _PROMISE.search(line)
+    return match is not None and is_kept(match.group(), later)
+
+
 def commitment(sentence: Sentence) -> Commitment | None:
     """The promise or errand in a sentence: what, who, and by when as it was said."""
     match = _PROMISE.search(sentence.text)
@@ -204,7 +209,7 @@ def open_questions(found: Sequence[Sentence]) -> list[Fact]:
 
 def still_open(question: Fact, later: Sequence[Sentence]) -> bool:
     """Whether a question from before `later` is open after it."""
-    if is_answered(question.text.split(_PUT_OFF)[0], later):
+    if is_answered(question.text.split(_PUT_OFF)[0].partition(": ")[2], later):
         return False
     return _PUT_OFF in question.text or not later or any(_DEFERRED.search(s.text) for s in later[:3])
 
@@ -218,7 +223,7 @@ def _reply(asked: Sentence, later: Sequence[Sentence]) -> list[Sentence]:
 
 def is_answered(question: str, later: Sequence[Sentence]) -> bool:
     """Whether a later sentence takes up most of the question's words without asking or putting off."""
-    asked = _telling(question)
+    asked = telling(question)
     return bool(asked) and any(
         len(asked & s.words) * 2 > len(asked) and not is_question(s.text) and not _DEFERRED.search(s.text)
         for s in later
@@ -227,7 +232,7 @@ def is_answered(question: str, later: Sequence[Sentence]) -> bool:
 
 def is_kept(promise: str, later: Sequence[Sentence]) -> bool:
     """Whether a later sentence reports the promise as done."""
-    promised = _telling(promise)
+    promised = telling(promise)
     return bool(promised) and any(len(promised & s.words) * 2 >= len(promised) and _DONE.search(s.text) for s in later)
 
 
@@ -240,7 +245,3 @@ def entities(found: Sequence[Sentence]) -> list[str]:
             if name not in _NO_NAME and len(name) > 2:
                 names[name] = None
     return list(names)
-
-
-def _telling(text: str) -> frozenset[str]:
-    return frozenset(fold(w) for w in re.findall(r"[^\W_]{4,}", text))

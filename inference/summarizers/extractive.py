@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.summarizers import cues
-from inference.summarizers.sentences import Sentence, fold, rarity, sentences, split, words
+from inference.summarizers.sentences import Sentence, rarity, sentences, split, telling
 from memory.errors import Unavailable
 from memory.model import Commitment, Fact, Message, Summary, SummaryDraft
 from memory.ports import Embedder, TokenCounter
@@ -52,7 +52,9 @@ class ExtractiveSummarizer:
         """Folds `messages` into `previous`, whoever wrote that: prose is kept as it is as far as it fits."""
         found = sentences(messages)
         prose, old_lines = _read(previous)
+        old_lines = [line for line in old_lines if not cues.is_kept_promise(line, found)]
         heading = _heading(previous, messages)
+        heading = heading if self._count(heading) * 3 <= max_tokens else ""
         room = max_tokens - self._count(heading) - 4
         prose = self._within(prose, room * 2 // 3 if found else room)
         room -= self._count(prose)
@@ -65,16 +67,16 @@ class ExtractiveSummarizer:
 
     def _worthy(self, found: list[Sentence]) -> list[_Line]:
         """The sentences worth a line, with their worth, by order."""
-        telling = [s for s in found if not cues.is_phatic(s) and 4 <= s.length <= 60] or found
-        if not telling:
+        some = [s for s in found if not cues.is_phatic(s) and 4 <= s.length <= 60] or found
+        if not some:
             return []
-        plain = _plain_centrality(telling)
-        worth = [0.6 * c + _bonus(s) for s, c in zip(telling, plain, strict=True)]
-        best = sorted(range(len(telling)), key=lambda i: (-worth[i], i))[:CANDIDATES]
-        meaning = self._meaning_centrality([telling[i] for i in best])
+        plain = _plain_centrality(some)
+        worth = [0.6 * c + _bonus(s) for s, c in zip(some, plain, strict=True)]
+        best = sorted(range(len(some)), key=lambda i: (-worth[i], i))[:CANDIDATES]
+        meaning = self._meaning_centrality([some[i] for i in best])
         if meaning is not None:
             worth = [w + 0.6 * (meaning[best.index(i)] if i in best else 0.0) for i, w in enumerate(worth)]
-        return [_Line(telling[i].text, worth[i], telling[i].order, telling[i]) for i in sorted(best)]
+        return [_Line(some[i].text, worth[i], some[i].order, some[i]) for i in sorted(best)]
 
     def _meaning_centrality(self, found: Sequence[Sentence]) -> list[float] | None:
         if self._embedder is None or len(found) < 3:
@@ -99,11 +101,12 @@ class ExtractiveSummarizer:
         left = room - sum(self._count(line) + 1 for line in kept)
         picked: list[_Line] = []
         pool = list(new)
-        while pool and len(picked) < max(3, min(LINES, math.ceil(len(new) * 0.45))):
+        while pool and len(picked) < max(4, min(LINES, math.ceil(len(new) * 0.75))):
             best = max(pool, key=lambda line: (line.worth - 1.6 * _nearest(line, picked, kept), -line.order))
             pool.remove(best)
             price = self._count(best.text) + 8
-            if price <= left and _nearest(best, picked, kept) < 0.6:
+            dull = best.worth < 0 and len(picked) > 2
+            if price <= left and not dull and _nearest(best, picked, kept) < 0.6:
                 picked.append(best)
                 left -= price
         return kept + _written(sorted(picked, key=lambda line: line.order), first_day)
@@ -185,10 +188,10 @@ def _standard(raw: Matrix) -> list[float]:
 def _bonus(s: Sentence) -> float:
     """What speaks for a sentence besides being central: that it says something of its own."""
     text = s.text
-    bonus = 0.35 * min(4, cues.specifics(text)) + 0.12 * min(8, len(s.words))
-    bonus += 1.2 * cues.is_decision(text) + 0.9 * cues.states_fact(text) + 0.8 * cues.tells_when(text)
+    bonus = 0.3 * min(4, cues.specifics(text)) + 0.12 * min(8, len(s.words))
+    bonus += 1.2 * cues.is_decision(text) + 1.3 * cues.states_fact(text) + 0.8 * cues.tells_when(text)
     bonus += 1.0 * (cues.commitment(s) is not None)
-    bonus += 0.5 * (s.message.role == "user" and s.message.speaker is None)
+    bonus += 0.6 * (s.message.role == "user" and s.message.speaker is None)
     bonus -= 1.5 * cues.is_question(text) + 1.2 * cues.opens_phatic(text) + 1.0 * cues.is_general(text)
     bonus -= 0.6 * (s.length < 7) + 0.02 * max(0, s.length - 30)
     return bonus
@@ -199,12 +202,8 @@ def _nearest(line: _Line, picked: Sequence[_Line], kept: Sequence[str]) -> float
     if line.sentence is None or not line.sentence.words:
         return 1.0
     mine = line.sentence.words
-    others = [p.sentence.words for p in picked if p.sentence] + [_words(text) for text in kept]
+    others = [p.sentence.words for p in picked if p.sentence] + [telling(text.partition(": ")[2]) for text in kept]
     return max((len(mine & other) / min(len(mine), max(1, len(other))) for other in others), default=0.0)
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(fold(word) for word in words(text) if len(word) > 3)
 
 
 def _spread(lines: list[str]) -> list[str]:

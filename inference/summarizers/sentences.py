@@ -55,10 +55,13 @@ def sentences(messages: Sequence[Message]) -> list[Sentence]:
         if message.role not in ("user", "assistant"):
             continue
         for position, text in enumerate(split(message.content)):
-            all_words = words(text)
-            telling = frozenset(fold(word) for word in all_words if word.lower() not in _STOP and len(word) > 1)
-            found.append(Sentence(text, len(found), message, position, telling, len(all_words)))
+            found.append(Sentence(text, len(found), message, position, telling(text), len(words(text))))
     return found
+
+
+def telling(text: str) -> frozenset[str]:
+    """The words that carry what a text says, folded; empty talk has none."""
+    return frozenset(fold(word) for word in words(text) if word.lower() not in _STOP and len(word) > 1)
 
 
 def split(text: str) -> list[str]:
