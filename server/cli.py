@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage. A failure is one sentence on standa
 
 import contextlib
 import errno
-import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -15,45 +14,29 @@ import click
 
 from memory.errors import BackstoryError
 from server import __version__
-
-COMMANDS = {
-    "serve": ("server.commands.serve:serve", "Run the MCP server (stdio by default)."),
-    "demo": ("server.commands.demo:demo", "See it remember across a killed server, in seconds."),
-    "search": ("server.commands.search:search", "Search the conversation history."),
-    "sessions": ("server.commands.sessions:sessions", "List sessions, newest first."),
-    "import": ("server.commands.importing:import_", "Import conversations from files."),
-    "export": ("server.commands.export:export", "Export everything that is remembered."),
-    "connect": ("server.commands.connect:connect", "Connect an MCP host to this server."),
-    "reindex": ("server.commands.reindex:reindex", "Rebuild the search index, or wait for it."),
-    "migrate": ("server.commands.migrate:migrate", "Bring the database to this version's schema."),
-    "doctor": ("server.commands.doctor:doctor", "Check that everything is in order."),
-    "token": ("server.commands.token:token", "Access tokens for the HTTP server."),
-    "user": ("server.commands.user:user", "Users, and what they are recognised by."),
-    "bench": ("server.commands.bench:bench", "Measure recall and latency."),
-}
+from server.commands.lazy import LazyGroup
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are run, so that `serve` starts without the others' imports."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
-        command = getattr(importlib.import_module(module), name)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+class Commands(LazyGroup):
+    table = {
+        "serve": ("server.commands.serve:serve", "Run the MCP server (stdio by default)."),
+        "demo": ("server.commands.demo:demo", "See it remember across a killed server, in seconds."),
+        "search": ("server.commands.search:search", "Search the conversation history."),
+        "sessions": ("server.commands.sessions:sessions", "List sessions, newest first."),
+        "import": ("server.commands.importing:import_", "Import conversations from files."),
+        "export": ("server.commands.export:export", "Export everything that is remembered."),
+        "connect": ("server.commands.connect:connect", "Connect an MCP host to this server."),
+        "reindex": ("server.commands.reindex:reindex", "Rebuild the search index, or wait for it."),
+        "migrate": ("server.commands.migrate:migrate", "Bring the database to this version's schema."),
+        "doctor": ("server.commands.doctor:doctor", "Check that everything is in order."),
+        "token": ("server.commands.token:token", "Access tokens for the HTTP server."),
+        "user": ("server.commands.user:user", "Users, and what they are recognised by."),
+        "bench": ("server.commands.bench:bench", "Measure recall and latency."),
+    }
 
 
 @click.group(
-    cls=LazyGroup,
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with `backstory demo`, then `backstory connect claude-desktop --write`.",
 )

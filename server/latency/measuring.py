@@ -103,7 +103,7 @@ def measure_crowd(stage: Stage, recall: Recall) -> Iterator[Figure]:
     asked = questions(2, 400)
 
     def ask(caller: int) -> list[float]:
-        seconds = []
+        seconds: list[float] = []
         while monotonic() < until:
             question = asked[(caller * 50 + len(seconds)) % len(asked)]
             seconds.append(timed(lambda: search(recall, question)))  # noqa: B023 called at once
