@@ -7,8 +7,8 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NoReturn
 
 import click
 
@@ -18,7 +18,7 @@ from server.commands.lazy import LazyGroup
 
 
 class Commands(LazyGroup):
-    table = {
+    table: ClassVar[Mapping[str, tuple[str, str]]] = {
         "serve": ("server.commands.serve:serve", "Run the MCP server (stdio by default)."),
         "demo": ("server.commands.demo:demo", "See it remember across a killed server, in seconds."),
         "search": ("server.commands.search:search", "Search the conversation history."),

@@ -1,5 +1,8 @@
 """`backstory bench`: numbers that anyone can make again."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import click
 
 from server.commands.lazy import LazyGroup
@@ -9,7 +12,7 @@ from server.settings import Settings
 
 
 class Benchmarks(LazyGroup):
-    table = {
+    table: ClassVar[Mapping[str, tuple[str, str]]] = {
         "recall": ("server.bench.command:recall", "How often search finds the evidence."),
         "latency": ("server.commands.bench:latency", "How long searching and recording take."),
     }
