@@ -2,11 +2,11 @@
 
 import base64
 import json
-import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from memory.errors import Conflict, Invalid, NotFound, shown
+from memory.ids import new_id
 from memory.model import Channel, Owner, Session, SessionFilter
 from memory.ports import Clock, Records, RecordStore, WritableRecords
 from memory.validation import CHANNELS, check_choice, check_name
@@ -58,7 +58,14 @@ def find_session(db: Records, target: Target) -> Session | None:
         session = db.session_by_external_id(target.external_id)
     else:
         return db.open_session(target.project_id)
-    if session is not None and target.project_id is not None and session.project_id != target.project_id:
+    if session is None:
+        return None
+    if target.external_id is not None and session.external_id != target.external_id:
+        raise Conflict(
+            f"Session {shown(session.session_id)} is not the one that is called {shown(target.external_id)} outside; "
+            "give one of the two."
+        )
+    if target.project_id is not None and session.project_id != target.project_id:
         belongs = f"project {shown(session.project_id)}" if session.project_id else "no project"
         raise Conflict(
             f"Session {shown(session.session_id)} belongs to {belongs}, not to {shown(target.project_id)}; "
@@ -70,7 +77,7 @@ def find_session(db: Records, target: Target) -> Session | None:
 def new_session(target: Target, now: datetime, started_at: datetime | None = None) -> Session:
     """A session as `target` describes it, not stored yet."""
     return Session(
-        session_id=f"ses_{secrets.token_hex(10)}",
+        session_id=new_id("ses"),
         started_at=started_at or now,
         last_activity_at=started_at or now,
         project_id=target.project_id,
@@ -83,11 +90,14 @@ def new_session(target: Target, now: datetime, started_at: datetime | None = Non
 
 
 def start(store: RecordStore, owner: Owner, target: Target, clock: Clock) -> Session:
-    """A new open session; an external_id that has a session already gives that one again."""
+    """A new open session; an external_id that has a session already gives that one again.
+
+    Errors: Invalid, Conflict when that one is another project's, StorageFailed.
+    """
     check_target(target)
     with store.write(owner) as db:
-        if target.external_id is not None:
-            found = find_session(db, replace(target, session_id=None))
+        if target.session_id is not None or target.external_id is not None:
+            found = find_session(db, target)
             if found is not None:
                 return found
         session = new_session(target, clock())

@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from memory.errors import Invalid
+from memory.errors import Invalid, shown
 from memory.model import Json, NewMessage
 
 CONTENT_LIMIT = 10 * 1024 * 1024
 JSON_LIMIT = 1024 * 1024
-NAME_LIMIT = 200
+NAME_LIMIT = 512
 
 ROLES = ("user", "assistant", "system", "tool")
 STATUSES = ("final", "partial", "interrupted")
@@ -18,14 +19,22 @@ CHANNELS = ("chat", "voice", "sms", "email")
 
 
 def check_text(what: str, value: Any, limit: int = CONTENT_LIMIT) -> str:
-    """`value` as text of at most `limit` characters that UTF-8 can carry."""
+    """`value` as text of at most `limit` bytes in UTF-8."""
     if not isinstance(value, str):
         raise Invalid(what, f"is {type(value).__name__}, not text", "give a string")
-    if len(value) > limit:
-        raise Invalid(what, f"has {len(value):,} characters", f"at most {limit:,} are accepted")
-    if any("\ud800" <= c <= "\udfff" for c in value) if not value.isascii() else False:
-        raise Invalid(what, "holds half of a surrogate pair, which is not a character", "send valid Unicode")
+    size = utf8_size(what, value)
+    if size > limit:
+        raise Invalid(what, f"takes {size:,} bytes", f"at most {limit:,} are accepted")
     return value
+
+
+def utf8_size(what: str, value: str) -> int:
+    if value.isascii():
+        return len(value)
+    try:
+        return len(value.encode())
+    except UnicodeEncodeError:
+        raise Invalid(what, "holds half of a surrogate pair, which is not a character", "send valid Unicode") from None
 
 
 def check_name(what: str, value: str | None) -> str | None:
@@ -42,22 +51,29 @@ def check_name(what: str, value: str | None) -> str | None:
 
 def check_choice(what: str, value: str | None, allowed: tuple[str, ...]) -> None:
     if value is not None and value not in allowed:
-        raise Invalid(what, f"is {value!r}", f"use one of {', '.join(allowed)}")
+        raise Invalid(what, f"is {shown(str(value))}", f"use one of {', '.join(allowed)}")
 
 
-def check_json(what: str, value: Json) -> None:
+def check_json(what: str, value: Json) -> Json:
+    """`value` as it will be read back: names are text, tuples are lists."""
+    if value is None:
+        return None
     try:
-        size = len(json.dumps(value, allow_nan=False))
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        size, plain = utf8_size(what, text), json.loads(text)
     except (TypeError, ValueError, RecursionError):
         raise Invalid(what, "is not JSON", "use objects, lists, text, finite numbers, true, false and null") from None
     if size > JSON_LIMIT:
-        raise Invalid(what, f"takes {size:,} characters as JSON", f"at most {JSON_LIMIT:,} are accepted")
+        raise Invalid(what, f"takes {size:,} bytes as JSON", f"at most {JSON_LIMIT:,} are accepted")
+    return plain
 
 
 def check_moment(what: str, value: datetime | None) -> datetime | None:
     """`value` in UTC; without a zone it is taken for UTC."""
     if value is None:
         return None
+    if not isinstance(value, datetime):
+        raise Invalid(what, f"is {type(value).__name__}, not a time", "give a date and time")
     try:
         moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     except (OverflowError, ValueError):
@@ -65,20 +81,30 @@ def check_moment(what: str, value: datetime | None) -> datetime | None:
     return moment
 
 
-def check_message(message: NewMessage, place: str) -> None:
-    """`place` names the message in its batch, for example 'messages[3]'."""
-    check_choice(f"{place}.role", message.role, ROLES)
+def check_message(message: NewMessage, place: str) -> NewMessage:
+    """`message` as it will be read back; `place` names it in its batch, for example 'messages[3]'."""
+    if message.role not in ROLES:
+        raise Invalid(f"{place}.role", f"is {shown(str(message.role))}", f"use one of {', '.join(ROLES)}")
+    if message.status not in STATUSES:
+        raise Invalid(f"{place}.status", f"is {shown(str(message.status))}", f"use one of {', '.join(STATUSES)}")
     check_text(f"{place}.content", message.content)
-    check_choice(f"{place}.status", message.status, STATUSES)
+    check_name(f"{place}.id", message.client_id)
     for name in ("speaker", "tool_name", "tool_call_id", "intent"):
         check_name(f"{place}.{name}", getattr(message, name))
-    check_name(f"{place}.id", message.client_id)
-    check_json(f"{place}.tool_arguments", message.tool_arguments)
-    check_json(f"{place}.entities", message.entities)
+    check_share(f"{place}.intent_confidence", message.intent_confidence)
     if message.metadata is not None and not isinstance(message.metadata, Mapping):
         raise Invalid(f"{place}.metadata", "is not an object", "give names with JSON values")
-    check_json(f"{place}.metadata", message.metadata and dict(message.metadata))
-    confidence = message.intent_confidence
-    if confidence is not None and not 0 <= confidence <= 1:
-        raise Invalid(f"{place}.intent_confidence", f"is {confidence}", "give a number from 0 to 1")
-    check_moment(f"{place}.occurred_at", message.occurred_at)
+    return replace(
+        message,
+        occurred_at=check_moment(f"{place}.occurred_at", message.occurred_at),
+        tool_arguments=check_json(f"{place}.tool_arguments", message.tool_arguments),
+        entities=check_json(f"{place}.entities", message.entities),
+        metadata=None if message.metadata is None else check_json(f"{place}.metadata", dict(message.metadata)),
+    )
+
+
+def check_share(what: str, value: float | None) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise Invalid(what, f"is {shown(str(value))}", "give a number from 0 to 1")

@@ -1,0 +1,15 @@
+"""Ids of our own: short, never given twice, in the order in which they were given."""
+
+import secrets
+import time
+
+LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_id(prefix: str) -> str:
+    """For example 'ses_01kt5m8q7e2v9c4x1zn': eleven characters of time (microseconds), eight of chance."""
+    return f"{prefix}_{in_letters(time.time_ns() // 1000, 11)}{in_letters(secrets.randbits(40), 8)}"
+
+
+def in_letters(number: int, length: int) -> str:
+    return "".join(LETTERS[number >> 5 * place & 31] for place in reversed(range(length)))
