@@ -30,6 +30,7 @@ LEEWAY_SECONDS = 30
 OWNER_SECONDS = 5.0
 MAX_OWNERS = 20_000
 MAX_DOCUMENT = 1_000_000
+ENDPOINTS = ("/mcp", "/sse", "/api/v1")
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 
 Fetch = Callable[[str], Any]
@@ -216,7 +217,8 @@ def _is_id(value: Any) -> bool:
 
 def metadata_url(scope: Scope, public_url: str | None) -> str:
     """Where the protected-resource metadata for the requested address lies (RFC 9728, 3.1)."""
-    return f"{base_url(scope, public_url)}{METADATA_PATH}/mcp"
+    endpoint = next((e for e in ENDPOINTS if scope["path"] == e or scope["path"].startswith(e + "/")), "")
+    return f"{base_url(scope, public_url)}{METADATA_PATH}{endpoint}"
 
 
 def base_url(scope: Scope, public_url: str | None) -> str:
@@ -244,4 +246,4 @@ def metadata_routes(issuer: Issuer, public_url: str | None) -> dict[str, Callabl
 
         return answer
 
-    return {METADATA_PATH + path: document(path) for path in ("", "/mcp", "/sse", "/api/v1")}
+    return {METADATA_PATH + path: document(path) for path in ("", *ENDPOINTS)}
