@@ -61,6 +61,11 @@ def window(s: Scene) -> Array:
     return _share(s.evidence.window)
 
 
+def own(s: Scene) -> Array:
+    """Keywords in the message itself, as a share of the best: words that only it has put it before its neighbours."""
+    return _share(s.evidence.turn)
+
+
 def session(s: Scene) -> Array:
     """The best single message of the session by keywords, as a share of the best of all."""
     turn = _share(s.evidence.turn)
@@ -99,6 +104,7 @@ def times(s: Scene) -> Array:
 FEATURES: Mapping[str, Callable[[Scene], Array]] = {
     "vector": vector,
     "window": window,
+    "own": own,
     "session": session,
     "speaker": speaker,
     "role": role,

@@ -15,6 +15,7 @@ class Calibration:
 COMMON: Mapping[str, float] = {
     "vector": 0.5,
     "window": 1.2,
+    "own": 0.6,
     "session": 0.6,
     "speaker": 1.6,
     "role": 0.6,
