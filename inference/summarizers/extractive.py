@@ -198,12 +198,18 @@ def _bonus(s: Sentence) -> float:
 
 
 def _nearest(line: _Line, picked: Sequence[_Line], kept: Sequence[str]) -> float:
-    """The overlap in words with the most similar line that is in already, 0 to 1."""
+    """The overlap in words with the most similar line that is in already, 0 to 1; another number makes another line."""
     if line.sentence is None or not line.sentence.words:
         return 1.0
     mine = line.sentence.words
-    others = [p.sentence.words for p in picked if p.sentence] + [telling(text.partition(": ")[2]) for text in kept]
-    return max((len(mine & other) / min(len(mine), max(1, len(other))) for other in others), default=0.0)
+    numbers = {word for word in mine if word[0].isdigit()}
+    others = [p.sentence.words for p in picked if p.sentence]
+    others += [telling(text.partition(": ")[2]) for text in kept]
+    overlaps = (
+        len(mine & other) / min(len(mine), max(1, len(other))) - 0.4 * bool(numbers and not numbers <= other)
+        for other in others
+    )
+    return max(overlaps, default=0.0)
 
 
 def _spread(lines: list[str]) -> list[str]:

@@ -61,7 +61,9 @@ def sentences(messages: Sequence[Message]) -> list[Sentence]:
 
 def telling(text: str) -> frozenset[str]:
     """The words that carry what a text says, folded; empty talk has none."""
-    return frozenset(fold(word) for word in words(text) if word.lower() not in _STOP and len(word) > 1)
+    return frozenset(
+        fold(word) for word in words(text) if word.lower() not in _STOP and (len(word) > 1 or word.isdigit())
+    )
 
 
 def split(text: str) -> list[str]:
