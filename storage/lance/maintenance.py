@@ -21,7 +21,7 @@ FAILED, OUT_OF_TIME, LEFT_ALONE = 1, 3, 4
 def main(arguments: list[str]) -> int:
     """Errors: none; the exit code says."""
     uri, table, seconds = arguments
-    _watch(lambda: sys.stdin.buffer.read(), LEFT_ALONE)
+    _watch(_until_input_ends, LEFT_ALONE)
     _watch(lambda: threading.Event().wait(float(seconds)), OUT_OF_TIME)
     if hasattr(os, "nice"):
         os.nice(NICENESS)
@@ -37,6 +37,11 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _until_input_ends() -> None:
+    while os.read(0, 1024):
+        pass
+
+
 def _watch(until: Callable[[], object], code: int) -> None:
     def wait() -> None:
         until()
@@ -47,4 +52,7 @@ def _watch(until: Callable[[], object], code: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_code = main(sys.argv[1:])
+    sys.stderr.flush()
+    # The watching threads are daemons in the middle of a call: an orderly end would trip over them.
+    os._exit(exit_code)

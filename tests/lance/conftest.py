@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from memory.model import Message, MessageFilter, Owner, Passage, Session
-from memory.ports import Analyzer, Embedder, RecordStore
+from memory.ports import Analyzer, Embedder, RecordStore, Replica
 from storage.lance import IndexWriter, LanceIndex
+from storage.lance.catalog import CatalogFiles
 from storage.sql import open_store, sqlite_url
 
 EPOCH = datetime(2024, 5, 1, tzinfo=UTC)
@@ -104,6 +105,14 @@ class House:
     @property
     def index_path(self) -> Path:
         return self.directory / "index"
+
+    def active(self, replica: Replica) -> Path:
+        """The directory of the table that answers now."""
+        catalog = CatalogFiles(self.index_path).read()
+        assert catalog is not None
+        build = catalog.line(replica).active
+        assert build is not None
+        return self.index_path / f"{build.table}.lance"
 
     def record(self) -> Record:
         store = open_store(sqlite_url(self.directory / "record.db"))

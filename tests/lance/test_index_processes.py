@@ -1,0 +1,271 @@
+"""Several processes over one directory: one writes the index, and what becomes of it when one is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from memory.model import MessageFilter
+from storage.lance.upkeep import Upkeep
+
+ALL = MessageFilter()
+SCRIPT = """
+import sys, time, importlib.util
+spec = importlib.util.spec_from_file_location("lance_fixtures", sys.argv[1])
+fixtures = importlib.util.module_from_spec(spec)
+sys.modules["lance_fixtures"] = fixtures
+spec.loader.exec_module(fixtures)
+from contextlib import ExitStack
+from pathlib import Path
+with ExitStack() as stack:
+    house = fixtures.House(Path(sys.argv[2]), stack)
+    record = house.record()
+    writer = house.running(record, fixtures.Bag(), upkeep=len(sys.argv) > 3)
+    while not writer.holding:
+        time.sleep(0.01)
+    print("holding", flush=True)
+    sys.stdin.read()
+"""
+
+
+class Process:
+    """Another process with a writer over the same house."""
+
+    def __init__(self, house, *arguments: str) -> None:
+        command = [sys.executable, "-c", SCRIPT, str(Path(__file__).with_name("conftest.py")), str(house.directory)]
+        self.process = subprocess.Popen([*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        house.stack.callback(self.kill)
+
+    def holds(self) -> None:
+        """Returns once the process has the lock."""
+        assert self.process.stdout.readline() == b"holding\n"
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+
+def ids(found):
+    return [message_id for message_id, _ in found]
+
+
+def contents(house, record, bag, owner) -> tuple[Counter, Counter]:
+    """How often each message stands in the keywords and in the vectors."""
+    import lancedb
+
+    record.store.head()
+    db = lancedb.connect(house.index_path)
+    counted = {}
+    for path in house.index_path.glob("*.lance"):
+        rows = db.open_table(path.stem).search().select(["message_id"]).limit(None).to_list()
+        counted[path.name.partition("-")[0]] = Counter(row["message_id"] for row in rows)
+    return counted["keywords"], counted["vectors"]
+
+
+def test_one_process_writes_and_another_takes_over_when_it_dies(house, record, bag, ann) -> None:
+    (first,) = record.add(ann, "tea")
+    other = Process(house)
+    other.holds()
+    writer = house.running(record, bag)
+    assert writer.wait_until_caught_up(30)
+    assert not writer.holding
+    index = house.index(bag, record.store)
+    assert ids(index.keyword_candidates(ann, ALL, ["tea"], 5)) == [first]
+    other.process.send_signal(signal.SIGKILL)
+    other.process.wait()
+    (second,) = record.add(ann, "more tea")
+    assert writer.wait_until_caught_up(30)
+    assert writer.holding
+    assert ids(index.keyword_candidates(ann, ALL, ["more"], 5)) == [second]
+    assert index.vectors(ann, [second])[0] == [second]
+
+
+def test_a_rebuild_can_be_asked_for_by_a_process_that_does_not_write(house, record, bag, ann) -> None:
+    names = record.add(ann, "tea", "coffee")
+    other = Process(house)
+    other.holds()
+    writer = house.writer(record, bag)
+    assert writer.wait_until_caught_up(30)
+    before = house.active("keywords"), house.active("vectors")
+    writer.rebuild()
+    assert writer.wait_until_caught_up(30)
+    assert not {*before} & {house.active("keywords"), house.active("vectors")}
+    assert sorted(house.index(bag, record.store).vectors(ann)[0]) == sorted(names)
+
+
+@pytest.mark.slow
+def test_killing_the_writer_again_and_again_loses_and_doubles_nothing(house, record, bag, ann) -> None:
+    recorded: list[str] = []
+    done = threading.Event()
+
+    def talk() -> None:
+        number = 0
+        while not done.is_set():
+            recorded.extend(record.add(ann, f"tea {number} " + "word " * (number % 50), ids=[f"m{number}"]))
+            if number % 7 == 3:
+                record.edit(ann, f"m{number - 1}", f"coffee {number}")
+            if number % 11 == 5:
+                record.erase(ann, f"m{number - 2}")
+                recorded.remove(f"m{number - 2}")
+            number += 1
+            time.sleep(0.002)
+
+    talking = threading.Thread(target=talk)
+    talking.start()
+    try:
+        for kill in range(8):
+            process = Process(house)
+            process.holds()
+            time.sleep(0.05 + 0.11 * kill)
+            process.kill()
+    finally:
+        done.set()
+        talking.join()
+    writer = house.running(record, bag)
+    assert writer.wait_until_caught_up(60)
+    writer.stop(10)
+    keywords, vectors = contents(house, record, bag, ann)
+    with record.store.read(ann) as records:
+        present = {m.message_id: m for m in records.all_messages(ALL, None, 100_000)}
+    assert set(present) == set(recorded)
+    expected = Counter({name: len(house.words.passages(message)) for name, message in present.items()})
+    assert keywords == expected
+    assert vectors == expected
+
+
+@pytest.fixture
+def slow_lancedb(tmp_path, monkeypatch) -> None:
+    """Helpers started in this test find a LanceDB whose work takes a minute."""
+    stub = tmp_path / "stub"
+    stub.mkdir()
+    (stub / "lancedb.py").write_text("import time\ndef connect(uri):\n    time.sleep(60)\n")
+    monkeypatch.setenv("PYTHONPATH", str(stub))
+
+
+@pytest.mark.usefixtures("slow_lancedb")
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to look for processes")
+def test_a_helper_ends_with_its_parent(tmp_path) -> None:
+    script = (
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-P', '-m', 'storage.lance.maintenance', sys.argv[1], 't', '60'],\n"
+        "                         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE)
+    stat = Path(f"/proc/{int(parent.stdout.readline())}/stat")
+
+    def running() -> bool:
+        try:
+            return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+        except OSError:
+            return False
+
+    time.sleep(2)
+    assert running()
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 10
+    while running():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def run_helper(*arguments: str, stdin=subprocess.PIPE) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-P", "-m", "storage.lance.maintenance", *arguments]
+    process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # `communicate` would close its standard input, and it would end at once.
+    out, err = process.stdout.read(), process.stderr.read()
+    code = process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+    return subprocess.CompletedProcess(command, code, out, err)
+
+
+@pytest.mark.usefixtures("slow_lancedb")
+def test_a_helper_whose_input_is_closed_does_nothing(tmp_path) -> None:
+    done = run_helper(str(tmp_path), "t", "60", stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout) == (4, b"")
+
+
+@pytest.mark.usefixtures("slow_lancedb")
+def test_a_helper_ends_when_its_time_is_up(tmp_path) -> None:
+    done = run_helper(str(tmp_path), "t", "0.5")
+    assert (done.returncode, done.stdout) == (3, b"")
+
+
+def test_a_helper_that_fails_says_so_on_standard_error_alone(tmp_path) -> None:
+    done = run_helper(str(tmp_path), "nothing-here", "60")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"nothing-here" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_helper_gathers_fragments_and_is_nice(house, record, bag, ann) -> None:
+    import lancedb
+
+    writer = house.running(record, None)
+    for number in range(12):
+        record.add(ann, f"tea {number}")
+        assert writer.wait_until_caught_up(20)
+    writer.stop(10)
+    (path,) = house.index_path.glob("keywords-*.lance")
+    table = lancedb.connect(house.index_path).open_table(path.stem)
+    assert table.stats()["fragment_stats"]["num_fragments"] == 12
+    done = run_helper(str(house.index_path), path.stem, "60")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    table = lancedb.connect(house.index_path).open_table(path.stem)
+    assert table.stats()["fragment_stats"]["num_fragments"] == 1
+    assert table.index_stats("terms_idx").num_unindexed_rows == 0
+    found = house.index(None, record.store).keyword_candidates(ann, ALL, ["tea"], 50)
+    assert len(found) == 12
+
+
+@pytest.mark.usefixtures("slow_lancedb")
+def test_stopping_the_writer_ends_its_helper_at_once(house, record, ann) -> None:
+    writer = house.writer(record, None)
+    writer._upkeep = upkeep = Upkeep(str(house.index_path), writes=3)
+    writer.start()
+    while upkeep._child is None:
+        record.add(ann, "tea")
+        assert writer.wait_until_caught_up(20)
+    helper = upkeep._child.process
+    if hasattr(os, "getpriority"):
+        mine = os.getpriority(os.PRIO_PROCESS, 0)
+        deadline = time.monotonic() + 30
+        while os.getpriority(os.PRIO_PROCESS, helper.pid) != min(19, mine + 10):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    assert helper.poll() is None
+    writer.stop(10)
+    assert helper.poll() is not None
+
+
+def test_the_writer_has_its_tables_optimized(house, record, bag, ann) -> None:
+    writer = house.writer(record, None)
+    writer._upkeep = Upkeep(str(house.index_path), writes=5)
+    writer.start()
+    written = 0
+    deadline = time.monotonic() + 60
+    while written < 6 or fragments(house) >= written:
+        assert time.monotonic() < deadline
+        record.add(ann, f"tea {written}")
+        assert writer.wait_until_caught_up(20)
+        written += 1
+        time.sleep(0.1)
+    assert len(house.index(None, record.store).keyword_candidates(ann, ALL, ["tea"], written + 9)) == written
+
+
+def fragments(house) -> int:
+    import lancedb
+
+    path = house.active("keywords")
+    return lancedb.connect(house.index_path).open_table(path.stem).stats()["fragment_stats"]["num_fragments"]
