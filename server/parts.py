@@ -19,7 +19,8 @@ from storage.lance import IndexWriter, LanceIndex
 from storage.sql import SqlRecordStore, open_store, sqlite_url
 
 log = logging.getLogger("backstory.app")
-WRITER_SECONDS = 0.8
+WRITER_SECONDS = 0.6
+SUMMARY_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,10 @@ class Parts:
 
     def close(self) -> None:
         """Stops what runs in the background, with its helpers, then closes index and record."""
-        for step in (self.triggers.stop, lambda: self.writer.stop(WRITER_SECONDS), self.index.close, self.store.close):
-            _quietly(step)
+        _quietly(lambda: self.writer.stop(WRITER_SECONDS))
+        _quietly(lambda: self.triggers.stop(SUMMARY_SECONDS))
+        _quietly(self.index.close)
+        _quietly(self.store.close)
 
 
 def open_parts(settings: Settings, clock: Clock, *, background: bool = True) -> Parts:

@@ -32,8 +32,6 @@ def serve(settings: Settings) -> NoReturn:
     code = 1
     try:
         code = _run(settings, ending, stdin, stdout)
-    except KeyboardInterrupt:
-        code = 130
     except BaseException as error:
         if _is_broken_pipe(error):
             log.warning("Nobody reads the answers any more")
@@ -65,7 +63,7 @@ def configure_logging(level: str) -> None:
 
 
 class Ending:
-    """The end of the process: on time, whatever still runs, and with everything that it started."""
+    """The end of the process: on time, whatever still runs. Helpers end when their standard input does."""
 
     def __init__(self) -> None:
         self._begun = threading.Lock()
@@ -87,6 +85,10 @@ class Ending:
         except Exception:
             log.exception("The memory did not close")
         _leave(code)
+
+    def exit_aside(self, code: int) -> None:
+        """The same from a thread, for callers that must return."""
+        threading.Thread(target=self.exit, args=(code,), daemon=True).start()
 
     async def middleware(self, ctx: "ServerRequestContext[Any, Any]", call_next: "CallNext") -> "HandlerResult":
         """Counts the requests that are being answered, so that a closed stdin does not cut off an answer."""
@@ -119,9 +121,6 @@ class Ending:
 
 
 def _leave(code: int) -> NoReturn:
-    if multiprocessing := sys.modules.get("multiprocessing"):
-        for child in multiprocessing.active_children():
-            child.kill()
     logging.shutdown()
     os._exit(code)
 
@@ -145,6 +144,19 @@ class _WireIn(TextIOWrapper):
         return line
 
 
+class _WireOut(TextIOWrapper):
+    """The protocol's output. Nobody reading it any more is the process's end."""
+
+    ending: Ending
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError:
+            self.ending.exit_aside(0)
+            raise
+
+
 def _run(settings: Settings, ending: Ending, wire_in: int, wire_out: int) -> int:
     import anyio
     from mcp.server.stdio import stdio_server
@@ -155,11 +167,13 @@ def _run(settings: Settings, ending: Ending, wire_in: int, wire_out: int) -> int
     ending.close = memory.close
     server = build_server(memory, tools=settings.tools)
     server.middleware.append(ending.middleware)
-    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=ending.exit, args=(0,)).start())
+    signal.signal(signal.SIGTERM, lambda *_: ending.exit_aside(0))
+    signal.signal(signal.SIGINT, lambda *_: ending.exit_aside(130))
     stdin = _WireIn(os.fdopen(wire_in, "rb", closefd=False), encoding="utf-8", errors="replace")
     stdin.ending = ending
     raw = os.fdopen(wire_out, "wb", closefd=False)
-    stdout = TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", newline="\n")
+    stdout = _WireOut(raw, encoding="utf-8", errors="backslashreplace", newline="\n")
+    stdout.ending = ending
 
     async def run() -> None:
         async with stdio_server(anyio.wrap_file(stdin), anyio.wrap_file(stdout)) as (read_stream, write_stream):

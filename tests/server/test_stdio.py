@@ -1,0 +1,369 @@
+"""The real process over its real pipes: start-up, purity of the wire, and its end."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+HEAVY = (
+    "lancedb",
+    "sqlalchemy",
+    "alembic",
+    "onnxruntime",
+    "rich",
+    "openai",
+    "dateparser",
+    "fastapi",
+    "numpy",
+    "pyarrow",
+)
+HELLO = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+
+
+class Server:
+    """`python -m server serve`, or a script that ends in the same, spoken to line by line."""
+
+    def __init__(self, data_dir: Path, script: str | None = None, *flags: str, **env: str) -> None:
+        program = ["-m", "server", "serve", *flags] if script is None else ["-c", textwrap.dedent(script)]
+        settings = {"BACKSTORY_DATA_DIR": str(data_dir), "BACKSTORY_EMBEDDER": "none", **env}
+        self.errors = data_dir.parent / f"{data_dir.name}.stderr"
+        with self.errors.open("ab") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, *program],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={**os.environ, **settings},
+            )
+        self.lines: list[str] = []
+        self.sent = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def send(self, method, params=None, *, notify=False):
+        message = {"jsonrpc": "2.0", "method": method, "params": params or {}}
+        if not notify:
+            self.sent += 1
+            message["id"] = self.sent
+        self.write(json.dumps(message))
+        return self.sent
+
+    def write(self, line):
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def answer(self, number):
+        """The answer to request `number`; what comes before it is kept in `lines`."""
+        while line := self.process.stdout.readline().decode():
+            self.lines.append(line)
+            message = json.loads(line)
+            if message.get("id") == number:
+                return message
+        raise AssertionError(f"no answer; stderr: {self.errors.read_text()}")
+
+    def ask(self, method, params=None):
+        return self.answer(self.send(method, params))
+
+    def initialize(self):
+        found = self.ask("initialize", HELLO)
+        self.send("notifications/initialized", notify=True)
+        return found["result"]
+
+    def call(self, tool, **arguments):
+        return self.ask("tools/call", {"name": tool, "arguments": arguments})["result"]
+
+    def end(self, seconds=10.0):
+        """Closes stdin; returns the exit code and how long the end took."""
+        began = time.monotonic()
+        self.process.stdin.close()
+        self.lines += self.process.stdout.read().decode().splitlines(keepends=True)
+        return self.process.wait(seconds), time.monotonic() - began
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def gone(pid: int, seconds: float = 5.0) -> bool:
+    until = time.monotonic() + seconds
+    while alive(pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not alive(pid)
+
+
+def test_what_was_recorded_is_there_after_a_restart(tmp_path):
+    with Server(tmp_path / "data") as server:
+        info = server.initialize()
+        assert info["serverInfo"]["name"] == "backstory"
+        assert "record_messages" in info["instructions"]
+        done = server.call(
+            "record_messages", messages=[{"role": "user", "content": "My cat is called Miso.", "id": "1"}]
+        )
+        session_id = done["structuredContent"]["session_id"]
+        code, _ = server.end()
+        assert code == 0
+    with Server(tmp_path / "data") as server:
+        server.initialize()
+        found = server.call("search_conversation_history", query="What is my cat called?")["structuredContent"]
+        assert found["hits"][0]["content"] == "My cat is called Miso."
+        assert found["hits"][0]["session_id"] == session_id
+
+
+def test_everything_heavy_is_imported_after_the_first_answer(tmp_path):
+    script = f"""
+        import sys
+        from pathlib import Path
+        from server.app import build_memory, build_server
+        from server.settings import Settings
+        import server.stdio
+        import mcp.server.stdio
+        build_server(build_memory(Settings.load(environ={{"BACKSTORY_DATA_DIR": {str(tmp_path)!r}}})))
+        print(*[name for name in {HEAVY!r} if sys.modules.get(name)])
+    """
+    shown = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert shown.stdout.split() == []
+
+
+def test_the_tool_set_is_chosen_at_start(tmp_path):
+    for flags, env, count in (((), {}, 10), (("--tools", "recall"), {}, 4), ((), {"BACKSTORY_TOOLS": "recall"}, 4)):
+        with Server(tmp_path / "data", None, *flags, **env) as server:
+            server.initialize()
+            assert len(server.ask("tools/list")["result"]["tools"]) == count
+
+
+def test_nothing_but_the_protocol_reaches_stdout(tmp_path):
+    noisy = """
+        import ctypes, os, subprocess, sys, threading
+        import server.parts as parts
+
+        real = parts.open_parts
+        libc = ctypes.CDLL(None)
+
+        def shout(where):
+            print("stray python", where, flush=True)
+            sys.__stdout__.write("stray original\\n"); sys.__stdout__.flush()
+            os.write(1, b"stray descriptor\\n")
+            libc.puts(b"stray libc"); libc.fflush(None)
+            subprocess.run([sys.executable, "-c", "print('stray child')"], check=True)
+
+        def opened(*given, **named):
+            shout("warm-up")
+            thread = threading.Thread(target=shout, args=("thread",)); thread.start(); thread.join()
+            found = real(*given, **named)
+            search = found.recall.search
+            def loud(*a, **k):
+                shout("call")
+                return search(*a, **k)
+            object.__setattr__(found, "recall", type("Loud", (), {"search": staticmethod(loud)})())
+            return found
+
+        parts.open_parts = opened
+        from server.cli import main
+        main(["serve"])
+    """
+    with Server(tmp_path / "data", noisy) as server:
+        server.initialize()
+        server.call("record_messages", messages=[{"role": "user", "content": "tea"}])
+        server.call("search_conversation_history", query="tea")
+        server.end()
+        for line in server.lines:
+            assert json.loads(line)["jsonrpc"] == "2.0"
+        told = server.errors.read_text()
+        for word in ("python warm-up", "python thread", "python call", "original", "descriptor", "libc", "child"):
+            assert f"stray {word}" in told
+
+
+def test_a_closed_stdin_ends_the_process_and_its_helpers(tmp_path):
+    helped = """
+        import subprocess, sys
+        from pathlib import Path
+        import server.parts as parts
+
+        real = parts.open_parts
+
+        def opened(settings, clock):
+            found = real(settings, clock)
+            helper = subprocess.Popen(
+                [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+            )
+            (settings.data_dir / "helper").write_text(str(helper.pid))
+            return found
+
+        parts.open_parts = opened
+        from server.cli import main
+        main(["serve"])
+    """
+    with Server(tmp_path / "data", helped) as server:
+        server.initialize()
+        server.call("list_sessions")
+        helper = int((tmp_path / "data" / "helper").read_text())
+        assert alive(helper)
+        code, took = server.end()
+        assert code == 0
+        assert took < 5, "it promises 2 s on a machine that has nothing else to do"
+        assert gone(helper)
+
+
+@pytest.mark.parametrize("moment", ["at once", "while opening", "during a call"])
+def test_it_ends_whatever_it_is_doing(tmp_path, moment):
+    slow = """
+        import time
+        import server.parts as parts
+
+        real = parts.open_parts
+
+        def opened(*given):
+            found = real(*given)
+            object.__setattr__(found, "recall", type("Slow", (), {"search": staticmethod(lambda *_: time.sleep(60))})())
+            return found
+
+        parts.open_parts = opened
+        from server.cli import main
+        main(["serve"])
+    """
+    with Server(tmp_path / "data", slow) as server:
+        if moment != "at once":
+            server.initialize()
+        if moment == "during a call":
+            server.call("list_sessions")
+            server.send("tools/call", {"name": "search_conversation_history", "arguments": {"query": "x"}})
+            server.ask("ping")
+        code, took = server.end()
+        assert code == 0
+        assert took < 8
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_ends_it_with_everything_recorded(tmp_path, name):
+    with Server(tmp_path / "data") as server:
+        server.initialize()
+        server.call("record_messages", messages=[{"role": "user", "content": "before the signal"}])
+        server.process.send_signal(getattr(signal, name))
+        assert server.process.wait(10) in (0, 130)
+    assert "Traceback" not in server.errors.read_text()
+    with closing(sqlite3.connect(tmp_path / "data" / "backstory.db")) as db:
+        assert db.execute("SELECT content FROM messages").fetchall() == [("before the signal",)]
+
+
+def test_a_request_is_answered_though_stdin_closes_behind_it(tmp_path):
+    with Server(tmp_path / "data") as server:
+        server.initialize()
+        server.call("list_sessions")
+        number = server.send("tools/call", {"name": "list_sessions", "arguments": {}})
+        server.process.stdin.close()
+        assert "result" in server.answer(number)
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(tmp_path):
+    with Server(tmp_path / "data") as server:
+        server.initialize()
+        server.process.stdout.close()
+        server.send("ping")
+        server.process.wait(10)
+        assert "Traceback" not in server.errors.read_text()
+        server.process.stdout = open(os.devnull, "rb")  # noqa: SIM115, PTH123 closed with the server
+
+
+def test_ten_megabytes_go_through_the_pipe_and_back(tmp_path):
+    text = ("ünïcödé " * 1_000_000)[:6_950_000]
+    assert 10_000_000 < len(text.encode()) <= 10 * 1024 * 1024
+    with Server(tmp_path / "data") as server:
+        server.initialize()
+        done = server.call("record_messages", messages=[{"role": "user", "content": text}])
+        session_id = done["structuredContent"]["session_id"]
+        read = server.ask("resources/read", {"uri": f"memory://sessions/{session_id}/messages"})["result"]
+        assert json.loads(read["contents"][0]["text"])["messages"][0]["content"] == text
+
+
+def test_lines_that_are_no_messages_harm_nothing(tmp_path):
+    with Server(tmp_path / "data") as server:
+        server.initialize()
+        for line in ("", "hello", "{", '{"jsonrpc": "2.0"}', "[]", "\x00", "[" * 10_000, '{"jsonrpc":"2.0","id":{}}'):
+            server.write(line)
+        server.process.stdin.write(b"\xff\xfe\n")
+        assert server.ask("ping")["result"] == {}
+        call = {"name": "record_messages", "arguments": {"messages": [{"role": "user", "content": "?"}]}}
+        number = server.sent + 1
+        server.sent = number
+        text = json.dumps({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": call})
+        server.write(text.replace('"?"', '"?", "metadata": {"x": NaN, "y": Infinity}'))
+        refused = server.answer(number)["result"]
+        assert refused["isError"]
+        assert "finite" in refused["content"][0]["text"]
+        assert "Traceback" not in server.errors.read_text()
+
+
+def test_half_a_character_is_refused_or_kept_out(tmp_path):
+    with Server(tmp_path / "data") as server:
+        server.initialize()
+        number = server.send("ping")
+        server.answer(number)
+        server.write(
+            '{"jsonrpc":"2.0","id":77,"method":"tools/call","params":{"name":"record_messages",'
+            '"arguments":{"messages":[{"role":"user","content":"half \\ud800 a pair"}]}}}'
+        )
+        assert server.ask("ping")["result"] == {}
+        assert server.call("list_sessions")["structuredContent"]["sessions"] == []
+
+
+def test_a_bad_setting_is_one_sentence_and_no_protocol(tmp_path):
+    with Server(tmp_path / "data", BACKSTORY_LOG_LEVEL="LOUD") as server:
+        assert server.process.wait(20) == 2
+        assert server.process.stdout.read() == b""
+    told = server.errors.read_text().strip()
+    assert told == "Error: BACKSTORY_LOG_LEVEL is 'LOUD'; allowed are DEBUG, INFO, WARNING, ERROR, CRITICAL."
+
+
+def test_a_store_that_does_not_open_is_said_on_each_call_and_once_on_stderr(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "backstory.db").write_bytes(b"this is no database " * 1000)
+    with Server(tmp_path / "data") as server:
+        server.initialize()
+        assert len(server.ask("tools/list")["result"]["tools"]) == 10
+        first = server.call("list_sessions")
+        second = server.call("search_conversation_history", query="x")
+        assert first["isError"]
+        sentence = first["content"][0]["text"]
+        assert second["content"][0]["text"] == sentence
+        assert "backstory.db" in sentence
+        assert "\n" not in sentence
+        told = server.errors.read_text()
+        assert told.count(sentence) == 1
+        assert "Traceback" not in told
+
+
+def test_two_servers_share_one_data_directory(tmp_path):
+    with Server(tmp_path / "data") as one, Server(tmp_path / "data") as two:
+        one.initialize()
+        two.initialize()
+        for n in range(5):
+            one.call("record_messages", messages=[{"role": "user", "content": f"first {n}"}], external_id="one")
+            two.call("record_messages", messages=[{"role": "user", "content": f"second {n}"}], external_id="two")
+        for server in (one, two):
+            found = server.call("list_sessions")["structuredContent"]["sessions"]
+            assert sorted(s["message_count"] for s in found) == [5, 5]
+            hits = server.call("search_conversation_history", query="second", limit=3)["structuredContent"]["hits"]
+            assert all("second" in hit["content"] for hit in hits)
