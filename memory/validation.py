@@ -91,20 +91,22 @@ def check_message(message: NewMessage, place: str) -> NewMessage:
     check_name(f"{place}.id", message.client_id)
     for name in ("speaker", "tool_name", "tool_call_id", "intent"):
         check_name(f"{place}.{name}", getattr(message, name))
-    check_share(f"{place}.intent_confidence", message.intent_confidence)
     if message.metadata is not None and not isinstance(message.metadata, Mapping):
         raise Invalid(f"{place}.metadata", "is not an object", "give names with JSON values")
     return replace(
         message,
         occurred_at=check_moment(f"{place}.occurred_at", message.occurred_at),
         tool_arguments=check_json(f"{place}.tool_arguments", message.tool_arguments),
+        intent_confidence=check_share(f"{place}.intent_confidence", message.intent_confidence),
         entities=check_json(f"{place}.entities", message.entities),
         metadata=None if message.metadata is None else check_json(f"{place}.metadata", dict(message.metadata)),
     )
 
 
-def check_share(what: str, value: float | None) -> None:
+def check_share(what: str, value: float | None) -> float | None:
+    """`value` as it will be read back: 1 is 1.0."""
     if value is None:
-        return
+        return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise Invalid(what, f"is {shown(str(value))}", "give a number from 0 to 1")
+    return float(value)
