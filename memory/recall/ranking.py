@@ -47,13 +47,17 @@ def scene(corpus: Corpus, evidence: Evidence, question: Question) -> Scene:
 
 
 def vector(s: Scene) -> Array:
-    """How much closer than its peers the message is in meaning, in standard deviations; 0 without a vector."""
+    """How much closer than its peers the message is in meaning, in standard deviations.
+
+    What was only just recorded has no vector yet: its keywords stand in, so that it does not come last for its youth.
+    """
     known = s.evidence.has_vector
     if not known.any():
         return np.zeros(len(known))
     cosine = np.maximum(s.evidence.cosine, s.evidence.later_cosine - LATER_PASSAGE)
     mean, spread = cosine[known].mean(), cosine[known].std()
-    return np.where(known, (cosine - mean) / max(float(spread), 1e-6), 0.0)
+    closeness = (cosine - mean) / max(float(spread), 1e-6)
+    return np.where(known, closeness, _share(s.evidence.turn) * max(float(closeness[known].max()), 0.0))
 
 
 def window(s: Scene) -> Array:
