@@ -1,0 +1,166 @@
+"""A memory opens once, in the background; who needs it waits; a failure is one sentence, and is tried again later."""
+
+import logging
+import threading
+import time
+
+import pytest
+from mcp import Client
+
+import server.app as app
+import server.parts as parts
+from memory.errors import StorageFailed, Unavailable
+from memory.model import Owner
+from server.app import Memory, build_memory, build_server
+from server.settings import Secret, Settings
+
+
+class Opened:
+    """Stands for open parts."""
+
+    store = "the store"
+
+    def __init__(self):
+        self.closed = 0
+
+    def close(self):
+        self.closed += 1
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(data_dir=tmp_path / "data", embedder="none")
+
+
+def test_many_callers_open_it_once_and_all_wait(settings):
+    opened, gate, count = Opened(), threading.Event(), []
+
+    def opener(*_):
+        count.append(1)
+        gate.wait(5)
+        return opened
+
+    memory = Memory(settings, opener=opener)
+    seen = []
+    threads = [threading.Thread(target=lambda: seen.append(memory.store)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    assert seen == []
+    gate.set()
+    for thread in threads:
+        thread.join(5)
+    assert seen == ["the store"] * 8
+    assert count == [1]
+    memory.close()
+    memory.close()
+    assert opened.closed == 1
+    with pytest.raises(Unavailable, match="shutting down"):
+        memory.wait_until_open()
+
+
+def test_warming_up_waits_unless_somebody_needs_it(settings):
+    memory = Memory(settings, opener=lambda *_: Opened())
+    memory.warm(after=60)
+    assert memory.store == "the store"
+    memory.close()
+
+
+def test_nothing_opens_once_it_is_closed(settings):
+    count = []
+    memory = Memory(settings, opener=lambda *_: count.append(1))
+    memory.warm(after=60)
+    memory.close()
+    with pytest.raises(Unavailable):
+        memory.wait_until_open()
+    assert count == []
+
+
+def test_what_opens_too_late_is_closed_again(settings):
+    opened, begun, gate = Opened(), threading.Event(), threading.Event()
+
+    def opener(*_):
+        begun.set()
+        gate.wait(5)
+        return opened
+
+    memory = Memory(settings, opener=opener)
+    memory.warm()
+    assert begun.wait(5)
+    memory.close()
+    gate.set()
+    with pytest.raises(Unavailable, match="shutting down"):
+        memory.wait_until_open()
+    assert opened.closed == 1
+
+
+def test_a_failure_is_told_to_everybody_and_tried_again_later(settings, monkeypatch, caplog):
+    monkeypatch.setattr(app, "RETRY_SECONDS", 1.0)
+    answers = [StorageFailed("The disk is full; nothing was opened."), RuntimeError("line one\nline two"), Opened()]
+
+    def opener(*_):
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    memory = Memory(settings, opener=opener)
+    with caplog.at_level(logging.ERROR, "backstory"):
+        for _ in range(2):
+            with pytest.raises(StorageFailed, match="The disk is full"):
+                memory.wait_until_open()
+        time.sleep(1.1)
+        with pytest.raises(Unavailable, match=r"^The memory could not be opened \(RuntimeError: line one\)\.$"):
+            memory.wait_until_open()
+        time.sleep(1.1)
+        assert memory.store == "the store"
+    assert [record.getMessage() for record in caplog.records] == [
+        "The disk is full; nothing was opened.",
+        "The memory could not be opened (RuntimeError: line one).",
+    ]
+    memory.close()
+
+
+def test_without_the_model_search_goes_on_with_keywords_and_that_is_said_once(settings, monkeypatch, caplog):
+    def missing(*_, **__):
+        raise Unavailable("onnxruntime is not installed for this platform.")
+
+    monkeypatch.setattr(parts, "load_embedder", missing)
+    with caplog.at_level(logging.WARNING, "backstory"), build_memory(settings) as memory:
+        assert memory.embedder is None
+        from memory.model import NewMessage
+        from memory.recall import SearchRequest
+        from memory.recording import record
+        from memory.sessions import Target
+
+        owner = Owner("t", "u")
+        record(memory.store, owner, [NewMessage("user", "a yellow submarine")], Target(), memory.clock)
+        assert memory.recall.search(owner, SearchRequest("submarine")).hits[0].message.content == "a yellow submarine"
+    told = [r.getMessage() for r in caplog.records if "onnxruntime" in r.getMessage()]
+    assert told == ["onnxruntime is not installed for this platform. Search goes on with keywords only."]
+
+
+def test_an_encryption_key_is_not_silently_ignored(tmp_path):
+    memory = build_memory(Settings(data_dir=tmp_path, encryption_key=Secret("k")))
+    with memory, pytest.raises(Unavailable, match="BACKSTORY_ENCRYPTION_KEY"):
+        memory.wait_until_open()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.anyio
+async def test_the_server_neither_opens_nor_closes_more_than_once(settings):
+    opened, count = Opened(), []
+
+    def opener(*_):
+        count.append(1)
+        return opened
+
+    memory = Memory(settings, opener=opener)
+    server = build_server(memory)
+    for mode in ("auto", "legacy"):
+        async with Client(server, mode=mode) as client, Client(server, mode=mode):
+            await client.list_tools()
+    memory.wait_until_open()
+    assert count == [1]
+    assert opened.closed == 0
+    memory.close()
+    assert opened.closed == 1
