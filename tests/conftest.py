@@ -17,6 +17,7 @@ import pytest
 
 from memory.model import Owner
 from storage.sql import SqlRecordStore, open_store, sqlite_url
+from storage.sql.tables import metadata
 
 BACKENDS = ("sqlite", "postgresql")
 TEMPLATE = "backstory_template"
@@ -41,6 +42,7 @@ class PostgreSQL:
 
     server: Any
     numbers: Iterator[int] = field(default_factory=count)
+    clean: list[str] = field(default_factory=list)
 
     def url(self, database: str) -> str:
         return str(self.server.get_uri(database))
@@ -54,8 +56,19 @@ class PostgreSQL:
         return self._create("")
 
     def migrated(self) -> str:
-        """The URL of a new database with our tables."""
-        return self._create(f"TEMPLATE {TEMPLATE} STRATEGY file_copy")
+        """The URL of a database with our tables, all of them empty."""
+        return self.clean.pop() if self.clean else self._create(f"TEMPLATE {TEMPLATE}")
+
+    def give_back(self, url: str) -> None:
+        """Empties a database for the next test, since to make one costs a third of a second on a busy machine."""
+        gone = "; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables))
+        try:
+            with psycopg.connect(url, options="-c lock_timeout=2s") as db:
+                db.execute(gone)
+        except psycopg.Error:
+            self.drop(url)
+        else:
+            self.clean.append(url)
 
     def _create(self, how: str) -> str:
         name = f"backstory_{next(self.numbers)}"
@@ -120,7 +133,7 @@ def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -
         server: PostgreSQL = request.getfixturevalue("postgresql")
         url = server.migrated()
         yield url
-        server.drop(url)
+        server.give_back(url)
 
 
 @pytest.fixture
