@@ -1,8 +1,8 @@
 """The record in SQL: SQLite by default, PostgreSQL by URL."""
 
 from storage.sql.engine import Database, sqlite_url
+from storage.sql.migrating import adopt_feed, require_current
 from storage.sql.migrating import migrate as migrate_database
-from storage.sql.migrating import require_current
 from storage.sql.store import SqlRecordStore
 
 __all__ = ["SqlRecordStore", "open_store", "sqlite_url"]
@@ -17,6 +17,7 @@ def open_store(url: str, *, migrate: bool = True) -> SqlRecordStore:
     database = Database(url)
     try:
         (migrate_database if migrate else require_current)(database)
+        adopt_feed(database)
     except BaseException:
         database.close()
         raise

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, text, update
 
 from memory.errors import StorageFailed
 from storage.sql.engine import Database
+from storage.sql.statements import FOREIGN_END
+from storage.sql.tables import feed_origin
 
 SCRIPTS = Path(__file__).with_name("migrations")
 
@@ -14,6 +16,7 @@ VERSION_TABLE = "backstory_version"
 
 # Any constant: what the processes that migrate one PostgreSQL database agree on.
 MIGRATION_LOCK = 0x4261636B
+LOCK = text("SELECT pg_advisory_xact_lock(:key)")
 
 
 def known_versions() -> list[str]:
@@ -46,11 +49,26 @@ def migrate(database: Database) -> bool:
             return False
     with database.writing() as db:
         if not database.is_sqlite:
-            db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            db.execute(LOCK, {"key": MIGRATION_LOCK})
         if check_version(db, database.where()):
             return False
         upgrade(db)
     return True
+
+
+def adopt_feed(database: Database) -> None:
+    """Lets the feed go on after one that another server wrote: a restored dump's transactions may not have begun here,
+    and their changes, and all that come, would be held back until they have."""
+    if database.is_sqlite:
+        return
+    with database.reading() as db:
+        if db.execute(FOREIGN_END).scalar() is None:
+            return
+    with database.writing() as db:
+        db.execute(LOCK, {"key": MIGRATION_LOCK})
+        end = db.execute(FOREIGN_END).scalar()
+        if end is not None:
+            db.execute(update(feed_origin).values(base=end))
 
 
 def require_current(database: Database) -> None:

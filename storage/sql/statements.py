@@ -16,6 +16,7 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    true,
     tuple_,
     update,
 )
@@ -124,11 +125,14 @@ AFTER = tuple_(changes.c.xid, changes.c.change_id) > tuple_(
 )
 MOST = bindparam("most", type_=Integer())
 
+# Of PostgreSQL's transactions: the present one, the oldest that is open, the first that has not begun.
+BASE = "(SELECT base FROM feed_origin)"
+CURRENT: ColumnElement[int] = literal_column(f"pg_current_xact_id()::text::bigint + {BASE}")
+OLDEST_OPEN: ColumnElement[int] = literal_column(f"pg_snapshot_xmin(pg_current_snapshot())::text::bigint + {BASE}")
+NOT_BEGUN: ColumnElement[int] = literal_column(f"pg_snapshot_xmax(pg_current_snapshot())::text::bigint + {BASE}")
+
 # True for changes that no open transaction can still precede.
-SETTLED: dict[str, Any] = {
-    "sqlite": literal_column("1") == literal_column("1"),
-    "postgresql": changes.c.xid < literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint"),
-}
+SETTLED: dict[str, Any] = {"sqlite": true(), "postgresql": changes.c.xid < OLDEST_OPEN}
 FEED = {
     name: select(changes).where(AFTER, settled).order_by(changes.c.xid, changes.c.change_id).limit(MOST)
     for name, settled in SETTLED.items()
@@ -163,8 +167,12 @@ CHANGED_MESSAGES = (
 # A change carries its transaction's id, or 0 where ids commit in order.
 INSERT_CHANGE = {
     "sqlite": changes.insert().inline().values(xid=literal_column("0")),
-    "postgresql": changes.insert().inline().values(xid=literal_column("pg_current_xact_id()::text::bigint")),
+    "postgresql": changes.insert().inline().values(xid=CURRENT),
 }
+
+# The last transaction in the feed where it cannot be this server's, else null.
+LAST = select(changes.c.xid).order_by(changes.c.xid.desc()).limit(1).subquery()
+FOREIGN_END = select(LAST.c.xid).where(LAST.c.xid >= NOT_BEGUN)
 
 # Revisions
 

@@ -153,6 +153,15 @@ changes = Table(
     sqlite_autoincrement=True,
 )
 
+# For PostgreSQL alone: what is added to a transaction's id before it goes into the feed. A dump restored into another
+# server brings changes whose transactions that server has yet to count up to.
+feed_origin = Table(
+    "feed_origin",
+    metadata,
+    Column("only", Integer, primary_key=True, autoincrement=False),
+    Column("base", BigInteger, nullable=False),
+)
+
 index_replicas = Table(
     "index_replicas",
     metadata,

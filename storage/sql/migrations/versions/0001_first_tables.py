@@ -33,6 +33,13 @@ def upgrade() -> None:
     )
     op.create_index("changes_in_order", "changes", ["xid", "change_id"], unique=False)
     op.create_index("changes_of_owner", "changes", ["tenant_id", "user_id", "xid", "change_id"], unique=False)
+    origin = op.create_table(
+        "feed_origin",
+        sa.Column("only", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("base", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("only"),
+    )
+    op.bulk_insert(origin, [{"only": 1, "base": 0}])
     op.create_table(
         "index_replicas",
         sa.Column("replica", TEXT, nullable=False),
