@@ -61,7 +61,9 @@ class PostgreSQL:
 
     def give_back(self, url: str) -> None:
         """Empties a database for the next test, since to make one costs a third of a second on a busy machine."""
-        gone = "; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables))
+        gone = "; ".join(
+            f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables) if table.name != "feed_origin"
+        )
         try:
             with psycopg.connect(url, options="-c lock_timeout=2s") as db:
                 db.execute(gone)
