@@ -7,8 +7,18 @@ from dataclasses import dataclass, field, replace
 
 from memory.model import Commitment, Fact, Hit, Message, Summary, SummaryDraft, UserContextEntry
 from memory.ports import TokenCounter
-from memory.quoting import CLOSE, OPEN, frame, quoted, shortened
-from memory.strategies import ResolvedStrategy, apply, cost, within
+from memory.quoting import (
+    CLOSE,
+    OPEN,
+    TURNS_CLOSE,
+    TURNS_OPEN,
+    frame,
+    quotation,
+    quoted,
+    shortened,
+    turns_frame,
+)
+from memory.strategies import ResolvedStrategy, apply, total_cost, within
 from memory.turns import last_turns, turns
 from memory.wording import by_need, commitment_line, entry_line, flat, summary_lists
 
@@ -17,7 +27,6 @@ INTRODUCTION = (
 )
 USER_HEADING = "What is known about the user:"
 RECALLED_HEADING = "Recalled from earlier:"
-TURNS_HEADING = "The conversation so far, its latest turns:"
 RECALLED = 8
 RECALLED_TOKENS = 250
 
@@ -60,8 +69,7 @@ class Assembled:
 
 def as_text(instructions: str, messages: Sequence[Message]) -> str:
     """What a model reads: the instructions, then the session's turns as quotations."""
-    latest = f"{TURNS_HEADING}\n{frame(messages)}" if messages else ""
-    return "\n\n".join(part for part in (instructions, latest) if part)
+    return "\n\n".join(part for part in (instructions, turns_frame(messages)) if part)
 
 
 def assemble(material: Material, budget: int, counter: TokenCounter) -> Assembled:
@@ -77,7 +85,8 @@ def assemble(material: Material, budget: int, counter: TokenCounter) -> Assemble
 
 
 class _Assembly:
-    """One attempt: layers are added in the order of right, each paid for from what is left."""
+    """One attempt: layers are added in the order of right, each paid for from what is left. Up to a third is kept
+    back for the newest turn, without which the rest is of no use."""
 
     def __init__(self, material: Material, budget: int, counter: TokenCounter) -> None:
         self._material = material
@@ -85,9 +94,14 @@ class _Assembly:
         self._left = max(0, budget)
         self._made = Assembled()
         self._older: Sequence[Message] = ()
+        self._kept_back = 0
 
     def result(self) -> Assembled:
         material = self._material
+        newest = turns(material.transcript)[-1:]
+        needed = self._frame_price(newest) + sum(total_cost(self._counter, turn) for turn in newest)
+        self._kept_back = 0 if material.opening else min(needed, self._left // 3)
+        self._left -= self._kept_back
         if material.opening:
             self._block([material.opening], self._left)
             self._made.entries = list(material.entries)
@@ -146,25 +160,26 @@ class _Assembly:
         self._add_summary(summary, ())
         shows_all = material.strategy.mode in ("none", "compact")
         latest = last_turns(view.messages, max(1, material.strategy.keep_turns)) if shows_all else view.messages
+        self._left += self._kept_back
         room = self._left - self._frame_price(view.messages)
         kept = within(latest, room, self._counter) if room > 0 else ()
         if self._made.summary is not None and kept and kept[0].seq <= self._made.summary.covers_to_seq:
-            for block in self._made.blocks[place:]:
-                self._left += self._price(block)
+            self._left += sum(map(self._price, self._made.blocks[place:])) - self._kept_back
             del self._made.blocks[place:]
             self._add_summary(summary, kept)
+            self._left += self._kept_back
         if kept:
-            self._left -= self._frame_price(kept) + sum(cost(self._counter, m) for m in kept)
+            self._left -= self._frame_price(kept) + total_cost(self._counter, kept)
         self._made.messages = kept
         complete = len(kept) == len(latest) and bool(kept)
         self._older = view.messages[: len(view.messages) - len(latest)] if complete else ()
 
     def _fits(self, messages: Sequence[Message]) -> bool:
-        return sum(cost(self._counter, m) for m in messages) + self._frame_price(messages) <= self._left
+        return total_cost(self._counter, messages) + self._frame_price(messages) <= self._left + self._kept_back
 
-    def _frame_price(self, messages: Sequence[Message]) -> int:
+    def _frame_price(self, messages: Sequence[object]) -> int:
         """What the words around the turns cost."""
-        return self._price(f"{TURNS_HEADING}\n{OPEN}\n{CLOSE}") + 4 if messages else 0
+        return self._price(f"{TURNS_OPEN}\n{TURNS_CLOSE}") + 4 if messages else 0
 
     def _add_summary(self, summary: Summary | None, kept: Sequence[Message]) -> None:
         """The summary, without what the turns of `kept` say themselves."""
@@ -196,7 +211,7 @@ class _Assembly:
                 break
             content = shortened(hit.message.content, min(RECALLED_TOKENS, left), self._counter)
             quoted_hit = replace(hit, message=replace(hit.message, content=content))
-            price = cost(self._counter, quoted_hit.message)
+            price = self._price(quotation(quoted_hit.message))
             if content and price <= left:
                 self._made.recalled.append(quoted_hit)
                 said.add(words)
@@ -209,8 +224,10 @@ class _Assembly:
         recalled = {hit.message.message_id: hit for hit in self._made.recalled}
         added: list[Message] = []
         for turn in reversed(turns(self._older)):
-            price = sum(cost(self._counter, m) for m in turn)
-            freed = sum(cost(self._counter, recalled[m.message_id].message) for m in turn if m.message_id in recalled)
+            price = total_cost(self._counter, turn)
+            freed = sum(
+                self._price(quotation(recalled[m.message_id].message)) for m in turn if m.message_id in recalled
+            )
             if price - freed > self._left:
                 break
             self._left -= price - freed

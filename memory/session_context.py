@@ -139,6 +139,8 @@ class SessionContexts:
         limit = min(request.max_tokens, VOICE_TOKENS)
         name = request.display_name
         if request.purpose == "voice":
+            # In the middle of a call, a third is for what was just said.
+            limit = limit * 2 // 3 if transcript else limit
             preamble = self._preambles.get(owner, request.project_id, display_name=name, max_tokens=limit)
             return Material(strategy, entries=preamble.entries, opening=preamble.text)
         history = ""

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from memory.errors import Invalid, NotFound, shown
 from memory.model import Json, Message, Mode, Owner, Strategy, Summary
 from memory.ports import Records, RecordStore, TokenCounter
-from memory.quoting import one_line, quotation, shortened
+from memory.quoting import new_days, one_line, shortened, turn
 from memory.turns import calls, fit, last_turns, user_turns, without_orphans
 
 Level = Literal["session", "agent"]
@@ -140,17 +140,31 @@ def needs_summary(strategy: ResolvedStrategy, messages: Sequence[Message], count
         return False
     if count > strategy.summarize_after:
         return True
-    return strategy.max_tokens is not None and sum(cost(counter, m) for m in messages) > strategy.max_tokens
+    return strategy.max_tokens is not None and total_cost(counter, messages) > strategy.max_tokens
 
 
 def within(messages: Sequence[Message], tokens: int, counter: TokenCounter) -> tuple[Message, ...]:
-    """The newest of `messages` that cost at most `tokens` as quotations; turns and tool calls stay whole."""
-    return fit(messages, tokens, lambda m: cost(counter, m), lambda text, room: shortened(text, room, counter))
+    """The newest of `messages` that cost at most `tokens` as turns; turns and tool calls stay whole."""
+    dated = {m.message_id for m, new_day in zip(messages, new_days(messages), strict=True) if new_day}
+    # The first that is kept tells its day as well, wherever the cut falls.
+    room = tokens - (counter.count("2025-12-31, ") + 1)
+
+    def price(message: Message) -> int:
+        return cost(counter, message, message.message_id in dated)
+
+    if sum(map(price, messages)) <= tokens:
+        return tuple(messages)
+    return fit(messages, room, price, lambda text, size: shortened(text, size, counter))
 
 
-def cost(counter: TokenCounter, message: Message) -> int:
-    """What a message costs a model that is shown it with role, speaker and date."""
-    return counter.count(quotation(message)) + 2
+def cost(counter: TokenCounter, message: Message, dated: bool = False) -> int:
+    """What a message costs a model that is shown it as a turn, with role and speaker."""
+    return counter.count(turn(message, dated)) + 1
+
+
+def total_cost(counter: TokenCounter, messages: Sequence[Message]) -> int:
+    """What a conversation's turns cost together, their dates included."""
+    return sum(cost(counter, m, dated) for m, dated in zip(messages, new_days(messages), strict=True))
 
 
 def compacted(messages: Sequence[Message], keep: int) -> tuple[tuple[Message, ...], tuple[str, ...]]:

@@ -101,8 +101,16 @@ def json_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
-@lru_cache(maxsize=4096)
 def _estimate(text: str) -> int:
+    """Line by line, so that the parts of a text cost what the whole does."""
+    if "\n" not in text:
+        return _line(text)
+    lines = text.split("\n")
+    return min(sum(map(_line, lines)) + len(lines) - 1, _bound(text))
+
+
+@lru_cache(maxsize=16_384)
+def _line(text: str) -> int:
     words = re.findall(r"[A-Za-z]+", text)
     common = sum(word.lower() in _FUNCTION_WORDS for word in words)
     english = common * 5 >= len(words)

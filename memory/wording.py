@@ -43,7 +43,8 @@ def by_need(entries: Iterable[UserContextEntry]) -> list[UserContextEntry]:
 
 def commitment_line(commitment: Commitment) -> str:
     """`Who: what, by when`, as it was said."""
-    who = f"{one_line(commitment.who)}: " if commitment.who else ""
+    name = one_line(commitment.who) if commitment.who else ""
+    who = f"{name[:1].upper()}{name[1:]}: " if name else ""
     what = flat(commitment.what, 160)
     when = one_line(commitment.by_when) if commitment.by_when else ""
     return f"{who}{what}" + (f", {when}" if when and when.lower() not in what.lower() else "")

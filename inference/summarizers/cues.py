@@ -164,7 +164,17 @@ def specifics(text: str) -> int:
 
 def speaker(message: Message) -> str:
     """The speaker's name, else the role, as it stands in a summary."""
-    return message.speaker or message.role.capitalize()
+    return message.speaker or f"the {message.role}"
+
+
+def said_by(sentence: Sentence) -> Fact:
+    """The sentence with its speaker and its source."""
+    return Fact(f"{sentence_start(speaker(sentence.message))}: {sentence.text}", sentence.message.message_id)
+
+
+def sentence_start(name: str) -> str:
+    """`name` as a sentence begins."""
+    return name[:1].upper() + name[1:]
 
 
 def is_kept_promise(line: str, later: Sequence[Sentence]) -> bool:
@@ -186,11 +196,6 @@ def commitment(sentence: Sentence) -> Commitment | None:
     return Commitment(what, who, when.group().strip() if when else None, sentence.message.message_id)
 
 
-def said_by(sentence: Sentence) -> Fact:
-    """The sentence with its speaker and its source."""
-    return Fact(f"{speaker(sentence.message)}: {sentence.text}", sentence.message.message_id)
-
-
 def open_questions(found: Sequence[Sentence]) -> list[Fact]:
     """Questions that were put off (with the words that did so), or that nobody has answered yet."""
     open_ones: list[Fact] = []
@@ -201,7 +206,9 @@ def open_questions(found: Sequence[Sentence]) -> list[Fact]:
         put_off = next((s for s in reply if _DEFERRED.search(s.text)), None)
         if put_off is not None:
             asked = said_by(sentence)
-            open_ones.append(Fact(f"{asked.text}{_PUT_OFF}{said_by(put_off).text}", asked.message_id))
+            open_ones.append(
+                Fact(f"{asked.text}{_PUT_OFF}{speaker(put_off.message)}: {put_off.text}", asked.message_id)
+            )
         elif not reply:
             open_ones.append(said_by(sentence))
     return open_ones

@@ -206,7 +206,8 @@ def _nearest(line: _Line, picked: Sequence[_Line], kept: Sequence[str]) -> float
     others = [p.sentence.words for p in picked if p.sentence]
     others += [telling(text.partition(": ")[2]) for text in kept]
     overlaps = (
-        len(mine & other) / min(len(mine), max(1, len(other))) - 0.4 * bool(numbers and not numbers <= other)
+        len(mine & other) / min(len(mine), max(1, len(other)))
+        - 0.4 * bool(numbers and len(mine) > 4 and not numbers <= other)
         for other in others
     )
     return max(overlaps, default=0.0)
@@ -240,7 +241,7 @@ def _written(lines: Sequence[_Line], first_day: str) -> list[str]:
             found[-1] += " " + line.text
         else:
             when = f" ({_day(message)})" if _day(message) != first_day else ""
-            found.append(f"- {cues.speaker(message)}{when}: {line.text}")
+            found.append(f"- {cues.sentence_start(cues.speaker(message))}{when}: {line.text}")
         last = message.seq
     return found
 

@@ -46,7 +46,7 @@ def made(draft: object, messages: list[Message], version: int = 1) -> Summary:
 
 def test_what_matters_is_kept_and_small_talk_is_not(summarizer: ExtractiveSummarizer, call: list[Message]) -> None:
     text = summarizer.summarize(None, call, 300).text
-    assert text.startswith("Conversation of 7 May 2025 between User and Assistant (messages 1 to 10):\n- ")
+    assert text.startswith("Conversation of 7 May 2025 between the user and the assistant (messages 1 to 10):\n- ")
     for kept in ("350,000 euros", "allergic to cats", "visit on Tuesday", "by Friday"):
         assert kept in text
     for left in ("Perfect, thank you", "You're welcome", "good to hear from you"):
@@ -59,14 +59,16 @@ def test_decisions_promises_questions_and_facts_carry_their_source(
 ) -> None:
     draft = summarizer.summarize(None, call, 300)
     assert [(f.text, f.message_id) for f in draft.decisions] == [
-        ("User: Let's go with the visit on Tuesday at 10 am then.", "m7")
+        ("The user: Let's go with the visit on Tuesday at 10 am then.", "m7")
     ]
     promises = {(c.who, c.what, c.by_when, c.message_id) for c in draft.commitments}
-    assert ("Assistant", "check with the owner and get back to you by Friday", "by Friday", "m6") in promises
-    assert ("Assistant", "send you the address and the floor plan tonight", "tonight", "m8") in promises
+    assert ("the assistant", "check with the owner and get back to you by Friday", "by Friday", "m6") in promises
+    assert ("the assistant", "send you the address and the floor plan tonight", "tonight", "m8") in promises
     asked = [f.text for f in draft.open_questions]
-    assert asked[0].startswith("User: Is the one on Rua do Norte still free? Put off by Assistant: I'm not sure")
-    assert asked[1] == "Assistant: Do you want me to book the notary as well?"
+    assert asked[0].startswith(
+        "The user: Is the one on Rua do Norte still free? Put off by the assistant: I'm not sure"
+    )
+    assert asked[1] == "The assistant: Do you want me to book the notary as well?"
     facts = {f.message_id: f.text for f in draft.facts}
     assert "two bedrooms" in facts["m3"]
     assert "allergic to cats" in facts["m5"]
@@ -98,7 +100,9 @@ def test_folding_keeps_the_beginning_and_counts_on(
         later = [replace(m, occurred_at=m.occurred_at + timedelta(days=day)) for m in later]
         summary = made(summarizer.summarize(summary, later, 300), later, summary.version + 1)
     lines = summary.draft.text.split("\n")
-    assert lines[0] == "Conversation of 7 May 2025 to 18 May 2025 between User and Assistant (messages 1 to 33):"
+    assert (
+        lines[0] == "Conversation of 7 May 2025 to 18 May 2025 between the user and the assistant (messages 1 to 33):"
+    )
     assert "Ana Sousa" in summary.draft.text
     assert "flat number 11" in summary.draft.text
     assert "(18 May 2025)" in lines[-1]
@@ -113,7 +117,9 @@ def test_prose_of_another_producer_is_kept_in_front(
 
     own = Summary("s", 1, SummaryDraft("Ana wants a flat.\nShe is in a hurry."), 10, "agent", call[-1].occurred_at)
     text = summarizer.summarize(own, [message(11, "user", "My sister Rita lives in Faro since 2019.")], 200).text
-    assert text.startswith("Ana wants a flat.\nShe is in a hurry.\nSince then:\n- User (7 May 2025): My sister Rita")
+    assert text.startswith(
+        "Ana wants a flat.\nShe is in a hurry.\nSince then:\n- The user (7 May 2025): My sister Rita"
+    )
     again = Summary("s", 2, SummaryDraft(text), 11, "extractive", call[-1].occurred_at)
     text = summarizer.summarize(again, [message(12, "user", "I also own a garage in Braga.")], 200).text
     assert text.count("Since then:") == 1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from memory.errors import Invalid, NotFound
 from memory.model import Message, NewMessage, Owner, Strategy, Summary, SummaryDraft
 from memory.ports import RecordStore
-from memory.strategies import apply, compacted, cost, in_force, read_strategy, resolve, set_strategy
+from memory.strategies import apply, compacted, cost, in_force, read_strategy, resolve, set_strategy, total_cost
 from memory.tokens import EstimatedTokens
 from memory.turns import last_turns, user_turns
 
@@ -84,12 +84,12 @@ def test_a_result_that_came_turns_later_is_left_out_with_its_call(message: Calla
 
 def test_a_token_limit_cuts_inside_a_turn_without_splitting_a_call(with_tools: list[Message]) -> None:
     last_turn = with_tools[8:]
-    whole = sum(cost(COUNTER, m) for m in last_turn)
+    whole = total_cost(COUNTER, last_turn) + 20
     for limit in range(20, whole + 1):
         view = apply(resolved(mode="trim", max_tokens=limit), with_tools, None, COUNTER)
         seqs = {m.seq for m in view.messages}
         assert (10 in seqs) == (11 in seqs), f"call and result were split at {limit} tokens"
-        assert sum(cost(COUNTER, m) for m in view.messages) <= limit
+        assert total_cost(COUNTER, view.messages) <= limit
         assert not view.messages or view.messages[0].role == "user"
     assert seqs == {9, 10, 11, 12}
 
@@ -136,7 +136,7 @@ def test_summarize_never_hides_what_the_summary_does_not_cover(dialogue: Callabl
 
 def test_summarize_also_begins_when_the_tokens_pass_the_limit(dialogue: Callable) -> None:
     messages = dialogue(15)
-    limit = sum(cost(COUNTER, m) for m in messages) - 1
+    limit = total_cost(COUNTER, messages) - 1
     assert apply(resolved(mode="summarize", max_tokens=limit), messages, summary_to(10), COUNTER).summary is not None
     assert apply(resolved(mode="summarize", max_tokens=limit + 1), messages, summary_to(10), COUNTER).summary is None
 
@@ -278,7 +278,7 @@ def test_any_view_is_in_order_whole_and_within_its_limit(
         assert view.messages == tuple(messages)
         return
     if strategy.max_tokens is not None:
-        assert sum(cost(COUNTER, m) for m in view.messages) <= strategy.max_tokens
+        assert total_cost(COUNTER, view.messages) <= strategy.max_tokens
     called = {m.tool_call_id: m.seq for m in messages if m.role == "assistant" and m.tool_call_id}
     shown = set(seqs)
     for m in view.messages:
