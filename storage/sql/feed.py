@@ -22,7 +22,7 @@ def place(position: Position) -> dict[str, int]:
 
 
 def read_feed(db: Connection, after: Position, limit: int) -> list[Change]:
-    return [to_change(row) for row in db.execute(FEED[db.dialect.name], {**place(after), "most": limit})]
+    return [to_change(row) for row in db.execute(FEED[db.dialect.name], {**place(after), "most": limit}).all()]
 
 
 def read_head(db: Connection) -> Position:

@@ -62,7 +62,7 @@ class SqlRecords:
         return None if row is None else to_session(row)
 
     def _many_messages(self, query: Any, **parameters: Any) -> list[Message]:
-        return [to_message(row) for row in self._rows(query, **parameters)]
+        return [to_message(row) for row in self._rows(query, **parameters).all()]
 
     def _among(self, query: Any, wanted: Iterable[str], **parameters: Any) -> list[Message]:
         """`query` over as many ids as there are."""
@@ -148,7 +148,7 @@ class SqlRecords:
 
     def changes_after(self, position: Position, limit: int) -> list[Change]:
         query = sql.OWNER_FEED[self._db.dialect.name]
-        return [to_change(row) for row in self._rows(query, **place(position), most=limit)]
+        return [to_change(row) for row in self._rows(query, **place(position), most=limit).all()]
 
     def unsettled_messages(self, position: Position, limit: int) -> list[Message]:
         found: dict[str, Message] = {}

@@ -63,15 +63,13 @@ def session_values(session: Session) -> dict[str, Any]:
     return {name: getattr(session, name) for name in SESSION_FIELDS}
 
 
-def to_change(row: Any) -> Change:
-    return Change(
-        position=Position(row.xid, row.change_id),
-        kind=row.kind,
-        owner=Owner(row.tenant_id, row.user_id),
-        session_id=row.session_id,
-        message_id=row.message_id,
-        changed_at=row.changed_at,
-    )
+CHANGE_FIELDS = ["xid", "change_id", "kind", "tenant_id", "user_id", "session_id", "message_id", "changed_at"]
+
+
+def to_change(row: Sequence[Any]) -> Change:
+    """From a row of exactly CHANGE_FIELDS, in that order."""
+    xid, change_id, kind, tenant_id, user_id, session_id, message_id, changed_at = row
+    return Change(Position(xid, change_id), kind, Owner(tenant_id, user_id), session_id, message_id, changed_at)
 
 
 def draft_values(draft: SummaryDraft) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from memory.model import Owner
-from storage.sql.rows import MESSAGE_FIELDS, SESSION_FIELDS, columns_of
+from storage.sql.rows import CHANGE_FIELDS, MESSAGE_FIELDS, SESSION_FIELDS, columns_of
 from storage.sql.tables import changes, message_revisions, messages, owners, sessions
 from storage.sql.types import SafeText
 
@@ -134,7 +134,10 @@ NOT_BEGUN: ColumnElement[int] = literal_column(f"pg_snapshot_xmax(pg_current_sna
 # True for changes that no open transaction can still precede.
 SETTLED: dict[str, Any] = {"sqlite": true(), "postgresql": changes.c.xid < OLDEST_OPEN}
 FEED = {
-    name: select(changes).where(AFTER, settled).order_by(changes.c.xid, changes.c.change_id).limit(MOST)
+    name: select(*columns_of(changes, CHANGE_FIELDS))
+    .where(AFTER, settled)
+    .order_by(changes.c.xid, changes.c.change_id)
+    .limit(MOST)
     for name, settled in SETTLED.items()
 }
 OWNER_FEED = {name: query.where(owned(changes)) for name, query in FEED.items()}
