@@ -257,7 +257,8 @@ class Hit:
 class Passage:
     """What an index stores of a message, or of one stretch of a long one.
 
-    `terms` are the analysed search terms joined by single spaces; `text` is what the embedder reads.
+    `terms` are the analysed search terms joined by single spaces; `text` is what the embedder reads; without one
+    the passage is found by its terms alone.
     """
 
     message_id: str

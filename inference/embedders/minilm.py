@@ -93,5 +93,5 @@ def _load_model() -> Any:
 def _unavailable(what: str, error: Exception) -> Unavailable:
     return Unavailable(
         f"The bundled embedder cannot be used because {what} does not load ({type(error).__name__}); "
-        "search goes by keywords alone until backstory is reinstalled on a platform that has it."
+        "reinstall backstory on a platform that has it, or set BACKSTORY_EMBEDDER to another one."
     )

@@ -1,6 +1,7 @@
 """Embedders behind an OpenAI-compatible endpoint, through the `openai` package."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ QUERY_SECONDS: Final = 4.0
 """A search waits no longer than this for its vector, and then goes by keywords alone."""
 PASSAGE_SECONDS: Final = 30.0
 RETRIES: Final = 3
+AWAY_SECONDS: Final = 15.0
+"""After a query found nobody there, the next ones do not wait to find the same."""
 SHORTEST_CUT: Final = 200
 _TOO_LONG: Final = frozenset({400, 413, 422})
 _KNOWN_DIMENSIONS: Final = {
@@ -56,6 +59,7 @@ class OpenAICompatible:
         self._hasty = self._client.with_options(timeout=query_seconds, max_retries=0)
         self._dimension = _KNOWN_DIMENSIONS.get(model) if base_url in (None, OPENAI) else None
         self._probing = Lock()
+        self._away_until = 0.0
         self._queries = RecentQueries(self._embed_query)
 
     @property
@@ -63,7 +67,7 @@ class OpenAICompatible:
         """As the endpoint answers. Errors: Unavailable while it cannot be reached."""
         with self._probing:
             if self._dimension is None:
-                self._dimension = int(self._request(self._hasty, ["dimension"]).shape[1])
+                self._dimension = int(self._asked(["dimension"]).shape[1])
             return self._dimension
 
     def embed_query(self, text: str) -> Vector:
@@ -81,20 +85,36 @@ class OpenAICompatible:
         self._client.close()
 
     def _embed_query(self, text: str) -> Vector:
-        row: Vector = self._fitting(self._hasty, text)[0]
+        row: Vector = self._fitting(self._asked, text)[0]
         return row
+
+    def _asked(self, texts: Sequence[str]) -> Vector:
+        """For somebody who waits."""
+        if time.monotonic() < self._away_until:
+            raise Unavailable(self._sentence("it could not be reached just now"))
+        try:
+            return self._request(self._hasty, texts)
+        except _Away:
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            raise
+
+    def _told(self, texts: Sequence[str]) -> Vector:
+        """For the background."""
+        rows = self._request(self._patient, texts)
+        self._away_until = 0.0
+        return rows
 
     def _rows(self, texts: Sequence[str]) -> Vector:
         try:
-            return self._request(self._patient, texts)
+            return self._told(texts)
         except _Refused:
             # One text too long spoils its whole request: each by itself, and that one cut.
-            return np.concatenate([self._fitting(self._patient, text) for text in texts])
+            return np.concatenate([self._fitting(self._told, text) for text in texts])
 
-    def _fitting(self, client: Any, text: str) -> Vector:
+    def _fitting(self, ask: Callable[[Sequence[str]], Vector], text: str) -> Vector:
         while True:
             try:
-                return self._request(client, [text])
+                return ask([text])
             except _Refused as refused:
                 if len(text) <= SHORTEST_CUT:
                     raise Unavailable(self._sentence(str(refused))) from refused
@@ -113,9 +133,9 @@ class OpenAICompatible:
                 raise _Refused(f"it answered {error.status_code}") from error
             raise Unavailable(self._sentence(f"it answered {error.status_code}")) from error
         except openai.APITimeoutError as error:
-            raise Unavailable(self._sentence("it did not answer in time")) from error
+            raise _Away(self._sentence("it did not answer in time")) from error
         except openai.OpenAIError as error:
-            raise Unavailable(self._sentence("it could not be reached")) from error
+            raise _Away(self._sentence("it could not be reached")) from error
         except (AttributeError, TypeError, ValueError) as error:
             raise Unavailable(self._sentence("its answer is not a list of embeddings")) from error
 
@@ -132,6 +152,10 @@ class OpenAICompatible:
             f"The embedding endpoint at {self._host} cannot be used for {shown(self._model)} because {why}; "
             "check OPENAI_BASE_URL, the model's name and the key."
         )
+
+
+class _Away(Unavailable):
+    """Nobody answers there."""
 
 
 class _Refused(Exception):

@@ -69,11 +69,15 @@ class Recipe:
     stopped: Callable[[], bool] = lambda: False
 
     def entries(self, batch: Batch) -> list[Entry]:
-        """The batch's passages. A message that cannot be analysed is left out, and said so by its id alone."""
+        """The batch's passages; those with a text for the embedder where there is one.
+
+        A message that cannot be analysed is left out, and said so by its id alone.
+        """
         return [
             Entry(owner, message, passage, position)
             for owner, message, position in batch.added
             for passage in self._passages(message)[: self.parts]
+            if self.embedder is None or passage.text
         ]
 
     def embedded(self, entries: list[Entry]) -> tuple[list[Entry], Vector | None]:

@@ -21,6 +21,8 @@ from storage.lance.upkeep import Upkeep
 STEP: Final[Mapping[Replica, int]] = {"keywords": 1000, "vectors": 128}
 """Changes a batch at most. Vectors: about two seconds' work of the bundled embedder, lost when interrupted."""
 IDLE_SECONDS: Final = 1.0
+BUSY_INTERVALS: Final = 4
+"""While changes keep coming, writes are this many intervals apart: every write makes searching slower."""
 FAILURES_BEFORE_REBUILD: Final = 3
 REBUILD_PAUSES: Final = (0.0, 30.0, 120.0, 600.0)
 """Seconds between rebuilds that follow one another, so that a broken disk is not worn out by them."""
@@ -96,6 +98,7 @@ class Follower:
         self._upkeep = upkeep
         self._wake = threading.Event()
         self._idle = interval
+        self._pace = interval
         self._active: Fold | None = None
         self._next: Fold | None = None
         self._patience = Patience(f"Indexing {replica}")
@@ -171,7 +174,9 @@ class Follower:
             return 0.0
         if folded:
             self._idle = self._interval
-            return self._interval
+            pause, self._pace = self._pace, min(BUSY_INTERVALS * self._interval, self._pace * 1.5)
+            return pause
+        self._pace = self._interval
         self._wake.wait(self._idle)
         self._wake.clear()
         self._idle = min(IDLE_SECONDS, self._idle * 1.5)

@@ -16,8 +16,10 @@ WRITES: Final = 24
 ROWS: Final = 3000
 """Rows not in the indices yet are searched one by one."""
 PAUSE_SECONDS: Final = 10.0
-PAUSE_SHARE: Final = 10
-"""An optimization rewrites the table; large ones are spaced so that it takes a tenth of the time at most."""
+PAUSE_SHARE: Final = 5
+"""An optimization rewrites the table; large ones are spaced by so many times what they take."""
+BACKLOG: Final = 4
+"""Times the limit above which a table is not spared any longer, as after a large import."""
 LIMIT_SECONDS: Final = 300
 
 log = logging.getLogger("backstory.index")
@@ -42,17 +44,24 @@ class Upkeep:
         self._limit = limit_seconds
         self._lock = Lock()
         self._child: _Child | None = None
-        self._not_before: dict[str, float] = {}
+        self._resting: dict[str, float] = {}
+        self._barred: dict[str, float] = {}
         self._stopped = False
 
     def tend(self, fold: Fold) -> None:
         """Collects an optimization that has ended; starts one when the fold's table needs it."""
         with self._lock:
             self._collect()
-            due = fold.writes >= self._writes or fold.rows >= self._rows
-            waited = time.monotonic() >= self._not_before.get(fold.build.table, 0.0)
-            if due and waited and self._child is None and not self._stopped:
+            if self._child is None and not self._stopped and self._due(fold):
                 self._spawn(fold)
+
+    def _due(self, fold: Fold) -> bool:
+        now, table = time.monotonic(), fold.build.table
+        if now < self._barred.get(table, 0.0):
+            return False
+        if fold.writes >= BACKLOG * self._writes:
+            return True
+        return (fold.writes >= self._writes or fold.rows >= self._rows) and now >= self._resting.get(table, 0.0)
 
     def stop(self) -> None:
         """Ends the process under way at once; nothing is started any more."""
@@ -80,7 +89,7 @@ class Upkeep:
                 env=os.environ | {"LANCEDB_LOG": "error"},
             )
         except OSError as error:
-            self._not_before[fold.build.table] = time.monotonic() + LIMIT_SECONDS
+            self._barred[fold.build.table] = time.monotonic() + self._limit
             log.warning("The index cannot be optimized (%s); searching it gets slower.", error.strerror)
             return
         self._child = _Child(process, fold, fold.writes, fold.rows, time.monotonic())
@@ -92,9 +101,10 @@ class Upkeep:
             return
         self._child = None
         took = time.monotonic() - child.started
-        self._not_before[child.fold.build.table] = time.monotonic() + max(PAUSE_SECONDS, PAUSE_SHARE * took)
+        self._resting[child.fold.build.table] = time.monotonic() + max(PAUSE_SECONDS, PAUSE_SHARE * took)
         said = self._close(child)
         if child.process.returncode != 0:
+            self._barred[child.fold.build.table] = time.monotonic() + self._limit
             child.fold.writes += child.writes
             child.fold.rows += child.rows
             log.info("an optimization of %s ended early: %s", child.fold.build.table, said or child.process.returncode)

@@ -33,8 +33,9 @@ class Lag:
 class IndexWriter:
     """Keeps `index` up to date in background threads while this process holds the file lock; else waits for the lock.
 
-    Keywords are written every `interval` seconds; vectors follow at the embedder's speed, at most `embedded_parts`
-    passages of a message. `analyzer_version` names what the analyzer does: another one means a rebuild.
+    What was recorded is written `interval` seconds apart, up to four times that while there is much of it; vectors
+    follow at the embedder's speed, at most `embedded_parts` passages of a message. `analyzer_version` names what the
+    analyzer does: another one means a rebuild.
     """
 
     def __init__(

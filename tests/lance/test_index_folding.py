@@ -246,6 +246,20 @@ def test_the_end_comes_between_two_embeddings(house, record, words, bag) -> None
     assert bag.texts <= 96
 
 
+def test_a_passage_without_text_is_found_by_its_words_alone(house, record, words, bag) -> None:
+    class Sparing(type(words)):
+        def passages(self, message):
+            return [replace(p, text=p.text if p.part == 0 else "") for p in super().passages(message)]
+
+    record.add(ANN, "word " * 50)
+    parts = {}
+    for recipe, dimension in ((Recipe(Sparing()), None), (Recipe(Sparing(), bag), bag.dimension)):
+        line = Line(house, record, recipe, dimension)
+        line.catch_up()
+        parts[line.build.replica] = sorted(row[3] for row in line.rows())
+    assert parts == {"keywords": [0, 1, 2], "vectors": [0]}
+
+
 def test_batches_shrink_when_messages_are_large(line) -> None:
     line.record.add(ANN, *["word " * 100_000] * 40)
     assert line.fold.step(1000) == 32

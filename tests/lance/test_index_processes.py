@@ -269,3 +269,46 @@ def fragments(house) -> int:
 
     path = house.active("keywords")
     return lancedb.connect(house.index_path).open_table(path.stem).stats()["fragment_stats"]["num_fragments"]
+
+
+FULL_DISK = """
+import resource, sys, time, importlib.util
+spec = importlib.util.spec_from_file_location("lance_fixtures", sys.argv[1])
+fixtures = importlib.util.module_from_spec(spec)
+sys.modules["lance_fixtures"] = fixtures
+spec.loader.exec_module(fixtures)
+from contextlib import ExitStack
+from pathlib import Path
+from memory.model import MessageFilter, Owner
+
+with ExitStack() as stack:
+    house = fixtures.House(Path(sys.argv[2]), stack)
+    record, embedder, ann = house.record(), fixtures.Bag("large", 8192), Owner("t", "ann")
+    record.add(ann, "before")
+    writer = house.running(record, embedder)
+    assert writer.wait_until_caught_up(30)
+    table = house.active("vectors")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
+    record.add(ann, *["during"] * 100)
+    index = house.index(embedder, record.store)
+    while len(index.keyword_candidates(ann, MessageFilter(), ["during"], 200)) < 100:
+        time.sleep(0.02)
+    assert not writer.wait_until_caught_up(3)
+    assert len(index.vectors(ann)[0]) < 101
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert writer.wait_until_caught_up(30)
+    assert len(index.vectors(ann)[0]) == 101
+    assert house.active("vectors") == table
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_full_disk_is_waited_out(house) -> None:
+    """The limit on file sizes stands in for the full disk: writes fail with an error of the operating system."""
+    command = [sys.executable, "-c", FULL_DISK, str(Path(__file__).with_name("conftest.py")), str(house.directory)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("It will be tried again") == 1
+    assert "the index cannot be written" in done.stderr
+    assert "Indexing vectors goes on." in done.stderr
