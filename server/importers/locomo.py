@@ -44,7 +44,7 @@ def loaded(path: Path) -> list[Any]:
     return data if isinstance(data, list) else [data]
 
 
-def sample_turns(path: Path, sample: Any, number: int, project_id: str | None) -> Iterator[Item]:
+def sample_turns(path: Path, sample: Any, number: int, project_id: str | None) -> Iterator[Turn]:
     place = f"conversation {number}"
     conversation = sample.get("conversation") if isinstance(sample, dict) else None
     if not isinstance(conversation, dict):

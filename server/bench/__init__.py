@@ -1,0 +1,1 @@
+"""Measuring recall on a data set, over the real store."""
