@@ -201,7 +201,7 @@ def _sections(known: _Known, display_name: str | None) -> list[tuple[int, str, l
         category: [f"- {entry_line(e, 160)}" for e in by_need(rest) if e.category == category]
         for category in ("preference", "state", "fact")
     }
-    last = [f"- {line}" for line in map(_session_line, known.sessions) if _may_say(line, known.unsaid)]
+    last = [f"- {_session_line(told, known.unsaid)}" for told in known.sessions]
     gone = [f"- {one_line(e.key)} ({'withdrawn' if e.deleted else 'expired'} {day(_ended(e))})" for e in known.gone[:6]]
     return [
         (0, "", who),
@@ -231,11 +231,14 @@ def _who(entries: Sequence[UserContextEntry], display_name: str | None) -> tuple
     return lines, [e for e in entries if id(e) not in used]
 
 
-def _session_line(told: tuple[Session, Summary | None, str]) -> str:
+def _session_line(told: tuple[Session, Summary | None, str], unsaid: frozenset[str]) -> str:
+    """When, on what channel and about what; nothing of what was withdrawn since."""
     session, summary, said = told
-    where = f", {session.channel}" if session.channel else ""
+    where = f"{day(session.last_activity_at)}{f', {session.channel}' if session.channel else ''}"
     words = gist(summary, 260) if summary else f"the user last said: {flat(said, 160)}" if said else ""
-    return f"{day(session.last_activity_at)}{where}{title(session)}" + (f": {words}" if words else "")
+    name = title(session) if _plain(session.title or "").rstrip("….") not in _plain(words) else ""
+    known = f"{name}{f': {words}' if words else ''}"
+    return where + (known if _may_say(known, unsaid) else "")
 
 
 def _promises(known: _Known) -> Iterable[str]:
