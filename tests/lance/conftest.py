@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -119,6 +120,9 @@ class House:
         self.stack.callback(store.close)
         return Record(store)
 
+    def over(self, store: RecordStore) -> Record:
+        return Record(store)
+
     def index(self, embedder: Embedder | None, store: RecordStore | None = None) -> LanceIndex:
         known = (embedder.name, embedder.dimension) if embedder else (None, None)
         index = LanceIndex(self.index_path, *known, store=store)
@@ -147,7 +151,8 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 
 @pytest.fixture
-def record(house: House) -> Record:
+def record(house: House, sqlite_template: Path) -> Record:
+    shutil.copy(sqlite_template, house.directory / "record.db")
     return house.record()
 
 
