@@ -12,6 +12,7 @@ from server.settings import Settings
 
 if TYPE_CHECKING:
     from server.app import Memory
+    from server.importers.items import Format
     from server.importers.running import Tally
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -40,22 +41,22 @@ def import_(
       backstory export --format jsonl -o all.jsonl && backstory --data-dir elsewhere import all.jsonl
     """
     from server.commands.waiting import wait_for_index
+    from server.importers import format_of
 
     if project_id is not None and not project_id.strip():
         raise click.UsageError("--project is empty; give the project's id, or leave it out.")
+    formats = [format_of(path, form) for path in paths]
     with opened_memory(settings) as memory:
-        results = [import_file(memory, path, form, project_id) for path in paths]
+        results = [import_file(memory, path, form, project_id) for path, form in zip(paths, formats, strict=True)]
         caught_up = wait_for_index(memory, vectors=wait)
     if as_json:
         echo_json({"files": results, "vectors_ready": caught_up})
 
 
-def import_file(memory: "Memory", path: Path, form: str, project_id: str | None) -> dict[str, Any]:
+def import_file(memory: "Memory", path: Path, form: "Format", project_id: str | None) -> dict[str, Any]:
     """Imports one file with a progress bar, and says what came of it."""
-    from server.importers import format_of
     from server.importers.running import Importing, Tally
 
-    chosen = format_of(path, form)
     tally = Tally()
     importing = Importing(memory.store, memory.settings.owner, memory.clock, path, tally)
     size = path.stat().st_size or 1
@@ -65,11 +66,11 @@ def import_file(memory: "Memory", path: Path, form: str, project_id: str | None)
         def done(tally: Tally) -> None:
             move(taken[0], size, f"{path.name}: {tally.new + tally.known:,} messages")
 
-        importing.run(chosen.read(path, project_id, lambda count: taken.__setitem__(0, count)), done)
+        importing.run(form.read(path, project_id, lambda count: taken.__setitem__(0, count)), done)
     click.echo(told(path, tally), err=True)
     return {
         "path": str(path),
-        "format": chosen.name,
+        "format": form.name,
         "recorded": tally.new,
         "duplicates": tally.known,
         "sessions": len(tally.sessions),
@@ -77,7 +78,11 @@ def import_file(memory: "Memory", path: Path, form: str, project_id: str | None)
 
 
 def told(path: Path, tally: "Tally") -> str:
-    counted = f"{tally.new:,} messages recorded in {len(tally.sessions):,} sessions"
+    counted = f"{number(tally.new, 'message')} recorded in {number(len(tally.sessions), 'session')}"
     if tally.known and not tally.new:
-        return f"{path}: nothing new; all {tally.known:,} messages were recorded before."
+        return f"{path}: nothing new; {number(tally.known, 'message')} had been recorded before."
     return f"{path}: {counted}" + (f", {tally.known:,} were recorded before." if tally.known else ".")
+
+
+def number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -26,7 +26,11 @@ def opened_memory(settings: Settings, *, background: bool = True) -> Generator["
     configure_logging(settings)
     with Memory(settings, opener=partial(open_parts, background=background)) as memory:
         memory.wait_until_open()
-        yield memory
+        try:
+            yield memory
+        finally:
+            # Closing interrupts a batch that is under way: no news, it is taken up by whoever comes next.
+            logging.getLogger("backstory.index").setLevel(logging.CRITICAL)
 
 
 @contextmanager
