@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +25,7 @@ STEP: Final[Mapping[Replica, int]] = {"keywords": 1000, "vectors": 128}
 IDLE_SECONDS: Final = 1.0
 BUSY_INTERVALS: Final = 4
 """While changes keep coming, writes are this many intervals apart: every write makes searching slower."""
+NICENESS: Final = 5
 FAILURES_BEFORE_REBUILD: Final = 3
 REBUILD_PAUSES: Final = (0.0, 30.0, 120.0, 600.0)
 """Seconds between rebuilds that follow one another, so that a broken disk is not worn out by them."""
@@ -116,6 +119,8 @@ class Follower:
         self._wake.set()
 
     def run(self) -> None:
+        if self.replica == "vectors":
+            _step_back()
         while not self._ending.is_set():
             pause = self._guarded(self._turn)
             if pause > 0:
@@ -274,3 +279,10 @@ class Follower:
 
 def _same_space(build: Build, wanted: Build) -> bool:
     return (build.embedder, build.dimension) == (wanted.embedder, wanted.dimension)
+
+
+def _step_back() -> None:
+    """Lets searches go before this thread, where the system ranks threads: embedding takes a whole core."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

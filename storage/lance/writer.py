@@ -1,5 +1,6 @@
 """The index's writer: one process at a time folds the feed into the tables, and mends or rebuilds them."""
 
+import contextlib
 import threading
 import time
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from filelock import FileLock, Timeout
 from memory.model import START, Position
 from memory.ports import Analyzer, Embedder, RecordStore, Replica
 from storage.lance.catalog import Build, Line
+from storage.lance.connection import LanceFailed
 from storage.lance.folding import Recipe
 from storage.lance.following import Follower, Workshop
 from storage.lance.index import LanceIndex
@@ -182,6 +184,9 @@ class IndexWriter:
         """Follows the feed until stopped, or until the lock's file is no longer the one that was locked."""
         taken = self._lock_identity()
         self._ending.clear()
+        # Before a thread of low priority does it: LanceDB's threads get the priority of whoever starts them.
+        with contextlib.suppress(LanceFailed):
+            self._index.connection.run(self._index.connection.db())
         self._followers = [
             Follower(self._workshop, replica, self._ending, self._interval, self._upkeep)
             for replica in self._workshop.recipes
