@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from memory.ports import Records
     from server.app import Memory
     from server.resources.updates import Updates
+    from server.sampling import ModelAnswer
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,11 +27,13 @@ _limiter: RunVar[CapacityLimiter] = RunVar("backstory-calls")
 
 @dataclass(slots=True)
 class Call:
-    """What a handler works with. `changed` collects the addresses of resources that it changed."""
+    """What a handler works with. `changed` collects the addresses of resources that it changed; `model_answer` is what
+    the client's model said, where the tool asked it."""
 
     memory: "Memory"
     caller: Caller
     changed: list[str] = field(default_factory=list)
+    model_answer: "ModelAnswer | None" = None
 
     @property
     def owner(self) -> Owner:

@@ -1,6 +1,7 @@
 """The tool that writes summaries."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -12,11 +13,41 @@ from server.schemas import NotBool, SummaryAnswer, SummaryIn, count
 from server.tools import parameters as p
 from server.tools.toolbox import writes
 
+if TYPE_CHECKING:
+    from inference.summarizers.prompting import Prompt
+    from memory.ports import Summarizer
+
 Own = Annotated[SummaryIn | None, Field(description="Your own words, stored as they are; absent: made for you")]
 Length = Annotated[int | None, count(50, 20_000), NotBool]
 
 
-@writes("Summarize a session", idempotent=False)
+def _question(call: Call, values: Mapping[str, Any]) -> "Prompt | None":
+    """What the client's model is to fold, where the settings choose it and the agent brings no words of its own."""
+    from inference.summarizers.prompting import prompt_for
+
+    if call.memory.settings.summarizer != "client" or values["summary"] is not None:
+        return None
+    summarizing = call.memory.summarizing
+    pending = summarizing.pending(call.owner, values["session_id"], max_tokens=values["max_tokens"])
+    return prompt_for(pending.previous, pending.messages, pending.max_tokens) if pending else None
+
+
+def _client(call: Call) -> "tuple[Summarizer, ...]":
+    from inference.summarizers.sampling import AskedSummarizer, answered
+
+    if call.model_answer is None:
+        return ()
+    words, question = call.model_answer.words, call.model_answer.question
+    if isinstance(words, str):
+        return (answered(question, words),)
+
+    def fail(_: object) -> str:
+        raise words
+
+    return (AskedSummarizer(fail),)
+
+
+@writes("Summarize a session", idempotent=False, asks=_question)
 def summarize_session(
     call: Call, session_id: p.Session = None, summary: Own = None, max_tokens: Length = None
 ) -> Answer[SummaryAnswer]:
@@ -24,7 +55,11 @@ def summarize_session(
     facts. Call it when a conversation ends or grows long; best with your own `summary`."""
     began = call.memory.clock()
     made = call.memory.summarizing.summarize(
-        call.owner, session_id, draft=summary.draft() if summary else None, max_tokens=max_tokens
+        call.owner,
+        session_id,
+        draft=summary.draft() if summary else None,
+        max_tokens=max_tokens,
+        first=_client(call),
     )
     if made.created_at >= began:
         call.changed += addresses.after_summary(call.session(made.session_id))

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
-from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import Field, PrivateAttr, ValidationError, create_model
 
 from memory.errors import BackstoryError
@@ -21,9 +21,14 @@ from server.calling import Call, Desk, in_thread
 from server.errors import argument_error, tool_error
 from server.identity import Right
 from server.json_schema import input_schema, output_schema
+from server.sampling import ask_model, can_sample
 from server.schemas import Arguments, Id, Outgoing
 
+if TYPE_CHECKING:
+    from inference.summarizers.prompting import Prompt
+
 Handler = Callable[..., Answer[Outgoing]]
+Asks = Callable[[Call, Mapping[str, Any]], "Prompt | None"]
 User = Annotated[Id | None, Field(description="Only if you act for several users")]
 
 
@@ -35,6 +40,7 @@ class Spec:
     title: str
     right: Right
     annotations: ToolAnnotations
+    asks: "Asks | None" = None
 
     @property
     def name(self) -> str:
@@ -48,13 +54,13 @@ def reads(title: str) -> Callable[[Handler], Spec]:
 
 
 def writes(
-    title: str, *, idempotent: bool, destructive: bool = False, right: Right = "write"
+    title: str, *, idempotent: bool, destructive: bool = False, right: Right = "write", asks: "Asks | None" = None
 ) -> Callable[[Handler], Spec]:
-    """Describes a tool that changes the record."""
+    """Describes a tool that changes the record. `asks` says what the client's model is to answer first, if anything."""
     hints = ToolAnnotations(
         read_only_hint=False, destructive_hint=destructive, idempotent_hint=idempotent, open_world_hint=False
     )
-    return lambda handler: Spec(handler, title, right, hints)
+    return lambda handler: Spec(handler, title, right, hints, asks)
 
 
 class MemoryTool(Tool):
@@ -84,11 +90,14 @@ class MemoryTool(Tool):
         """Errors: ToolError with one sentence; UnexpectedToolError for what nobody foresaw (logged by the SDK)."""
         values = self._checked(arguments)
         try:
-            call, answer = await in_thread(self._answer, context.request_context, values)
+            done = await self._answered(context, values.pop("user"), values)
         except BackstoryError as error:
             raise tool_error(error) from error
         except Exception as error:
             raise UnexpectedToolError(f"{self.name} failed inside the server; its log says why.") from error
+        if isinstance(done, InputRequiredResult):
+            return done
+        call, answer = done
         await self._desk.updates.announce(call.owner, call.changed)
         if not convert_result:
             return answer.data
@@ -96,16 +105,34 @@ class MemoryTool(Tool):
             content=[TextContent(type="text", text=answer.text)], structured_content=answer.data.model_dump(mode="json")
         )
 
+    async def _answered(
+        self, context: Context[Any, Any], user: str | None, values: dict[str, Any]
+    ) -> tuple[Call, Answer[Outgoing]] | InputRequiredResult:
+        asks, handler = self._spec.asks, self._spec.handler
+
+        def opened() -> Call:
+            return self._desk.open(context.request_context, user, self._spec.right)
+
+        def answered() -> tuple[Call, Answer[Outgoing]]:
+            call = opened()
+            return call, handler(call, **values)
+
+        if asks is None or not can_sample(context):
+            return await in_thread(answered)
+        call = await in_thread(opened)
+        question = await in_thread(asks, call, values)
+        asked = await ask_model(context, question) if question is not None else None
+        if isinstance(asked, InputRequiredResult):
+            return asked
+        call.model_answer = asked
+        return call, await in_thread(handler, call, **values)
+
     def _checked(self, arguments: dict[str, Any]) -> dict[str, Any]:
         model = self._arguments
         try:
             return model.model_validate(_unpacked(model, arguments)).model_dump_one_level()
         except ValidationError as error:
             raise argument_error(self.name, error, model.model_fields) from None
-
-    def _answer(self, request: Any, values: dict[str, Any]) -> tuple[Call, Answer[Outgoing]]:
-        call = self._desk.open(request, values.pop("user"), self._spec.right)
-        return call, self._spec.handler(call, **values)
 
 
 def _models(handler: Handler) -> tuple[type[Arguments], type[Outgoing]]:

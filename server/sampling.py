@@ -1,0 +1,69 @@
+"""Asking the client's own model, in both protocol eras. Never the first choice: the client may decline, or be slow."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mcp.server.mcpserver import Context
+from mcp.shared.exceptions import MCPError
+from mcp.shared.message import ServerMessageMetadata
+from mcp.types import (
+    CreateMessageRequest,
+    CreateMessageRequestParams,
+    CreateMessageResult,
+    InputRequiredResult,
+    SamplingMessage,
+    TextContent,
+)
+
+from memory.errors import Unavailable
+
+if TYPE_CHECKING:
+    from inference.summarizers.prompting import Prompt
+
+KEY = "model"
+SECONDS = 120.0
+HANDSHAKE_ERA_ENDS = "2026-07-28"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAnswer:
+    """What the client's model was asked, and its words, or why there are none."""
+
+    question: "Prompt"
+    words: str | Unavailable
+
+
+def can_sample(context: Context[Any, Any]) -> bool:
+    """Whether the client offers its model."""
+    offered = context.client_capabilities
+    return offered is not None and offered.sampling is not None
+
+
+async def ask_model(context: Context[Any, Any], question: "Prompt") -> ModelAnswer | InputRequiredResult:
+    """The answer; or, in the 2026 era, first the question, which the client answers by repeating its call."""
+    request = CreateMessageRequest(
+        params=CreateMessageRequestParams(
+            messages=[SamplingMessage(role="user", content=TextContent(type="text", text=question.text))],
+            system_prompt=question.system,
+            max_tokens=question.answer_tokens,
+        )
+    )
+    result: Any
+    if (context.protocol_version or "") >= HANDSHAKE_ERA_ENDS:
+        result = (context.input_responses or {}).get(KEY)
+        if result is None:
+            return InputRequiredResult(input_requests={KEY: request})
+    else:
+        try:
+            result = await context.session.send_request(
+                request,
+                CreateMessageResult,
+                request_read_timeout_seconds=SECONDS,
+                metadata=ServerMessageMetadata(related_request_id=context.request_id),
+            )
+        except MCPError as error:
+            return ModelAnswer(question, Unavailable(f"the client's model did not answer ({error.error.message})"))
+    content = getattr(result, "content", None)
+    if not isinstance(content, TextContent):
+        return ModelAnswer(question, Unavailable("the client's model did not answer in text"))
+    return ModelAnswer(question, content.text)

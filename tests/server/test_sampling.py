@@ -1,0 +1,78 @@
+"""The client's own model writes the summary, in both protocol eras, where the settings choose it and it is offered."""
+
+import json
+
+import pytest
+from mcp.types import CreateMessageResult, ErrorData, TextContent
+
+from server.app import build_memory, build_server
+from server.settings import Settings
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning"),
+]
+
+
+@pytest.fixture
+def sampling_server(tmp_path):
+    settings = Settings(data_dir=tmp_path, embedder="none", summarizer="client")
+    with build_memory(settings) as memory:
+        yield build_server(memory)
+
+
+class Model:
+    """The client's model: says what it is told to, and remembers what it was asked."""
+
+    def __init__(self, words):
+        self.words = words
+        self.asked = []
+
+    async def __call__(self, context, params):
+        self.asked.append(params)
+        if self.words is None:
+            return ErrorData(code=-1, message="the user declined")
+        return CreateMessageResult(role="assistant", content=TextContent(type="text", text=self.words), model="m")
+
+
+async def test_the_clients_model_is_asked_and_its_words_are_stored(connect, sampling_server):
+    words = {"text": "They met at the pier.", "decisions": [{"text": "Meet again", "source": None}], "commitments": []}
+    model = Model(json.dumps(words))
+    async with connect(sampling_server, sampling_callback=model) as call:
+        await call("record_messages", messages=[{"role": "user", "content": "Let us meet at the pier."}])
+        made = await call("summarize_session")
+        assert (made["text"], made["decisions"]) == ("They met at the pier.", ["Meet again"])
+        assert (made["producer"], made["version"], made["covers_to_seq"]) == ("client", 1, 1)
+        assert len(model.asked) == 1
+        assert "Let us meet at the pier." in model.asked[0].messages[0].content.text
+        assert (await call("summarize_session"))["version"] == 1
+        own = await call("summarize_session", summary="My own words.")
+        assert own["producer"] == "agent"
+        assert len(model.asked) == 1
+
+
+@pytest.mark.parametrize("words", ["I would rather not.", None])
+async def test_without_a_usable_answer_the_summary_is_made_here_and_says_so(connect, sampling_server, words):
+    model = Model(words)
+    async with connect(sampling_server, sampling_callback=model) as call:
+        await call("record_messages", messages=[{"role": "user", "content": "Let us meet at the pier."}])
+        if words is None and call.client.protocol_version == "2026-07-28":
+            pytest.skip("a declined question ends the call on the client's side in this era")
+        made = await call("summarize_session")
+        assert made["producer"] == "extractive"
+        assert "pier" in made["text"]
+        assert "client" in made["note"]
+
+
+async def test_a_client_without_a_model_is_not_asked(connect, sampling_server):
+    async with connect(sampling_server) as call:
+        await call("record_messages", messages=[{"role": "user", "content": "Let us meet at the pier."}])
+        assert (await call("summarize_session"))["producer"] == "extractive"
+
+
+async def test_with_other_settings_nobody_is_asked(connect, server):
+    model = Model("{}")
+    async with connect(server, sampling_callback=model) as call:
+        await call("record_messages", messages=[{"role": "user", "content": "Let us meet at the pier."}])
+        assert (await call("summarize_session"))["producer"] == "extractive"
+        assert model.asked == []
