@@ -16,7 +16,10 @@ B = 0.75
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Arrays over `slots`, the messages of the scope; `session` numbers their sessions from 0."""
+    """Arrays over `slots`, the messages of the scope; `session` numbers their sessions from 0.
+
+    `bare` is `turn` without the names that the question has; `previous` the row of the message before, or -1.
+    """
 
     slots: Slots
     session: Array
@@ -25,6 +28,8 @@ class Evidence:
     has_vector: Mask
     window: Array
     turn: Array
+    bare: Array
+    previous: Slots
 
 
 def gather(
@@ -51,7 +56,16 @@ def gather(
         has_vector=has_vector,
         window=window_scores(corpus, question.bare_tokens, slots, population or len(slots)),
         turn=turn_scores(corpus, question.tokens, slots, population or len(slots)),
+        bare=turn_scores(corpus, question.bare_tokens, slots, population or len(slots)),
+        previous=previous_rows(corpus, slots),
     )
+
+
+def previous_rows(corpus: Corpus, slots: Slots) -> Slots:
+    """The row of the message before each in its session; -1 where there is none in the scope."""
+    rows = np.full(corpus.columns.size + 1, -1, dtype=np.int64)
+    rows[slots] = np.arange(len(slots))
+    return rows[corpus.columns["near"][slots][:, 0]]
 
 
 def window_scores(corpus: Corpus, tokens: tuple[Token, ...], slots: Slots, population: int) -> Array:

@@ -17,6 +17,9 @@ from memory.recall.query import Question
 LATER_PASSAGE = 0.05
 """What a later passage of a long message must be closer by to count in place of the first: long replies have many."""
 
+SHORT_REPLY = 25
+"""Words up to which a reply counts in full as an answer; a long one says for itself what it is about."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -29,6 +32,7 @@ class Scene:
     occurred: Array
     asking: Array
     times: Array
+    length: Array
 
 
 def scene(corpus: Corpus, evidence: Evidence, question: Question) -> Scene:
@@ -43,6 +47,7 @@ def scene(corpus: Corpus, evidence: Evidence, question: Question) -> Scene:
         occurred=columns["occurred"][slots],
         asking=columns["question"][slots],
         times=columns["times"][slots],
+        length=columns["length"][slots],
     )
 
 
@@ -78,6 +83,21 @@ def session(s: Scene) -> Array:
     return best[s.evidence.session]
 
 
+def session_vector(s: Scene) -> Array:
+    """How close in meaning the closest message of the session is, 1 for three standard deviations."""
+    closeness = vector(s)
+    best = np.zeros(int(s.evidence.session.max(initial=-1)) + 1)
+    np.maximum.at(best, s.evidence.session, closeness)
+    return best[s.evidence.session] / 3
+
+
+def answers(s: Scene) -> Array:
+    """The question's keywords in what was asked just before: a short reply is found through what it answers."""
+    asked = np.where(s.asking > 0, _share(s.evidence.bare), 0.0)
+    before = np.where(s.evidence.previous >= 0, asked[s.evidence.previous], 0.0)
+    return before * np.minimum(1.0, SHORT_REPLY / np.maximum(s.length, 1))
+
+
 def speaker(s: Scene) -> Array:
     """1 where the one participant that the question names speaks."""
     return s.speaker.astype(np.float64)
@@ -110,6 +130,8 @@ FEATURES: Mapping[str, Callable[[Scene], Array]] = {
     "window": window,
     "own": own,
     "session": session,
+    "session_vector": session_vector,
+    "answers": answers,
     "speaker": speaker,
     "role": role,
     "date": date,

@@ -17,15 +17,17 @@ COMMON: Mapping[str, float] = {
     "window": 1.2,
     "own": 0.6,
     "session": 0.6,
+    "session_vector": 0.6,
+    "answers": 1.6,
     "speaker": 1.6,
     "role": 0.6,
-    "date": 2.2,
-    "question": -1.3,
+    "date": 2.0,
+    "question": -1.5,
     "times": 0.25,
 }
 """With any embedder: what was as good on friends' chats, people's chats and chats with assistants."""
 
-KEYWORDS_ONLY: Mapping[str, float] = {**COMMON, "vector": 0.0}
+KEYWORDS_ONLY: Mapping[str, float] = {**COMMON, "vector": 0.0, "session_vector": 0.0}
 
 PER_EMBEDDER: Mapping[str, Mapping[str, float]] = {}
 """By the embedder's name, where another set did better by more than noise."""
