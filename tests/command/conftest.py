@@ -1,10 +1,11 @@
 """The real command, in processes of its own, on a data directory of the test's own."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,79 @@ class Command:
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         return subprocess.Popen([*self.prefix, *arguments], env=self.env, **options)
+
+
+class Gone(Exception):
+    """The server ended before it answered."""
+
+
+class Wire:
+    """A server over stdio, and a client that speaks the protocol line by line, in the caller's thread."""
+
+    def __init__(self, command: Command, *arguments: str) -> None:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self.process = command.start("serve", *arguments, **pipes)
+        self._number = 0
+
+    def initialize(self) -> None:
+        client = {"name": "test", "version": "1"}
+        self.request("initialize", protocolVersion="2025-06-18", capabilities={}, clientInfo=client)
+        self._send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+
+    def call(self, tool: str, **arguments: Any) -> Any:
+        """The structured result. Errors: Gone; AssertionError for an error result."""
+        result = self.request("tools/call", name=tool, arguments=arguments)
+        assert not result.get("isError"), result
+        return result["structuredContent"]
+
+    def request(self, method: str, **params: Any) -> Any:
+        self._number += 1
+        self._send({"jsonrpc": "2.0", "id": self._number, "method": method, "params": params})
+        assert self.process.stdout is not None
+        while line := self.process.stdout.readline():
+            if not line.endswith(b"\n"):
+                break
+            answer = json.loads(line)
+            if answer.get("id") == self._number:
+                assert "result" in answer, answer
+                return answer["result"]
+        raise Gone
+
+    def _send(self, message: Any) -> None:
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError as error:
+            raise Gone from error
+
+    def close(self) -> None:
+        """Ends it as a host does: by closing its stdin."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+        finally:
+            self.process.stdout.close()
+
+
+@pytest.fixture
+def wire(backstory: Command) -> Iterator[Callable[..., Wire]]:
+    """Starts servers on the test's data directory; those still running at its end are closed."""
+    wires: list[Wire] = []
+
+    def start(*arguments: str) -> Wire:
+        wires.append(Wire(backstory, *arguments))
+        return wires[-1]
+
+    yield start
+    for one in wires:
+        one.close()
 
 
 @pytest.fixture
