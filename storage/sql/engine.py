@@ -143,7 +143,7 @@ def begin_sqlite(db: Connection) -> None:
 
 def prepare_postgresql(connection: Any, _record: object) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(f"SET lock_timeout = '{BUSY_TIMEOUT_S}s'")
+        cursor.execute(f"SET lock_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
     connection.commit()
 
 

@@ -17,6 +17,7 @@ LOCKED = "is kept locked by another program; nothing was half written, try again
 DISK = "cannot be read or written: the disk reports an error or a limit; nothing was half written"
 UNREACHABLE = "cannot be reached; check that the server runs and that the URL is right"
 REFUSED = "refuses the user or password of the URL"
+CROWDED = "has no memory or connections left on its server; nothing was half written, try again"
 MISSING = "does not exist on the server; create it, or correct the URL"
 BUSY = "made this write wait too long for others; nothing was half written, try again"
 
@@ -43,7 +44,7 @@ POSTGRESQL_MEANINGS = {
     "25006": "cannot be written: the server is read-only",
     "42501": "does not let this user do that; grant the rights on its schema and tables",
     "53100": FULL,
-    "53": "has no resources left on its server (memory or connections); nothing was half written, try again",
+    "53": CROWDED,
     "55P03": BUSY,
     "57014": BUSY,
     "40": BUSY,
@@ -86,10 +87,18 @@ def sqlite_meaning(error: sqlite3.Error) -> str | None:
 def postgresql_meaning(error: BaseException | None) -> str | None:
     state = getattr(error, "sqlstate", None)
     if state is None:
-        # No state: the server never answered, or went away.
-        return UNREACHABLE if type(error).__name__ == "OperationalError" else None
+        return unconnected_meaning(str(error)) if type(error).__name__ == "OperationalError" else None
     fitting = [prefix for prefix in POSTGRESQL_MEANINGS if state.startswith(prefix)]
     return POSTGRESQL_MEANINGS[max(fitting, key=len)] if fitting else None
+
+
+def unconnected_meaning(words: str) -> str:
+    """Of a connection that did not come about, or broke: the driver passes on the server's words, without its code."""
+    if "authentication failed" in words or "no password supplied" in words:
+        return REFUSED
+    if "FATAL" in words and "database" in words and "does not exist" in words:
+        return MISSING
+    return CROWDED if "too many" in words or "remaining connection slots" in words else UNREACHABLE
 
 
 def first_line(error: BaseException | None) -> str:

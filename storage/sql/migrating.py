@@ -90,4 +90,4 @@ def upgrade(db: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = db
-    command.upgrade(config, "head")
+    command.upgrade(config, known_versions()[-1])
