@@ -19,8 +19,8 @@ from storage.lance import IndexWriter, LanceIndex
 from storage.sql import SqlRecordStore, open_store, sqlite_url
 
 log = logging.getLogger("backstory.app")
-WRITER_SECONDS = 0.6
-SUMMARY_SECONDS = 0.2
+WRITER_SECONDS = 10.0
+SUMMARY_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)

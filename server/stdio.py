@@ -116,7 +116,7 @@ class Ending:
 
     def _at_the_latest(self) -> None:
         time.sleep(EXIT_SECONDS)
-        log.warning("Not everything stopped in time; the process ends now")
+        log.info("Not everything stopped in time; the process ends now")
         _leave(0)
 
 
