@@ -1,7 +1,6 @@
 """Fits a session context into its budget, in the order of right: instructions and user context, summary, last turns,
 recalled memories; then, where the strategy shows everything, older turns."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -151,51 +150,40 @@ class _Assembly:
         self._made.entries = [entry for line, entry in lines.items() if line in taken]
 
     def _add_summary_and_turns(self) -> None:
-        """The summary stands before the turns and has the older right, unless everything it covers can be shown."""
+        """The summary stands before the turns and has the older right."""
         material = self._material
         view = apply(material.strategy, material.transcript, material.summary, self._counter)
-        everything = material.whole and len(view.messages) == len(material.transcript)
-        summary = None if everything and self._fits(view.messages) else material.summary
-        place = len(self._made.blocks)
-        self._add_summary(summary, ())
+        self._add_summary(material.summary)
         shows_all = material.strategy.mode in ("none", "compact")
         latest = last_turns(view.messages, max(1, material.strategy.keep_turns)) if shows_all else view.messages
         self._left += self._kept_back
         room = self._left - self._frame_price(view.messages)
         kept = within(latest, room, self._counter) if room > 0 else ()
-        if self._made.summary is not None and kept and kept[0].seq <= self._made.summary.covers_to_seq:
-            self._left += sum(map(self._price, self._made.blocks[place:])) - self._kept_back
-            del self._made.blocks[place:]
-            self._add_summary(summary, kept)
-            self._left += self._kept_back
         if kept:
             self._left -= self._frame_price(kept) + total_cost(self._counter, kept)
         self._made.messages = kept
         complete = len(kept) == len(latest) and bool(kept)
         self._older = view.messages[: len(view.messages) - len(latest)] if complete else ()
 
-    def _fits(self, messages: Sequence[Message]) -> bool:
-        return total_cost(self._counter, messages) + self._frame_price(messages) <= self._left + self._kept_back
-
     def _frame_price(self, messages: Sequence[object]) -> int:
         """What the words around the turns cost."""
         return self._price(f"{TURNS_OPEN}\n{TURNS_CLOSE}") + 4 if messages else 0
 
-    def _add_summary(self, summary: Summary | None, kept: Sequence[Message]) -> None:
-        """The summary, without what the turns of `kept` say themselves."""
-        self._made.summary = None
+    def _add_summary(self, summary: Summary | None) -> None:
+        """The summary as it was stored; in a small budget as much of it as its share holds."""
         if summary is None:
             return
         limit = self._left // 2
         heading = f"Summary of this conversation up to message {summary.covers_to_seq}:"
-        text = _unless_said(summary.draft.text, kept)
-        text = shortened(quoted(text), limit - self._price(heading) - 4, self._counter) if text else ""
+        whole = quoted(summary.draft.text)
+        text = shortened(whole, limit - self._price(heading) - 4, self._counter)
         if not text:
             return
-        ids = {m.message_id for m in kept}
-        taken = self._block([heading, text, *map(quoted, summary_lists(summary, ids))], limit)
+        lines = [heading, text, *map(quoted, summary_lists(summary))]
+        taken = self._block(lines, limit)
         if taken:
-            self._made.summary = _as_shown(summary, text, "\n".join(taken))
+            complete = text == whole and taken == lines
+            self._made.summary = summary if complete else _as_shown(summary, text, "\n".join(taken))
 
     def _add_recalled(self) -> None:
         shown = {m.message_id for m in self._made.messages}
@@ -235,20 +223,6 @@ class _Assembly:
         ids = {m.message_id for m in added}
         self._made.recalled = [hit for hit in self._made.recalled if hit.message.message_id not in ids]
         self._made.messages = (*added, *self._made.messages)
-
-
-def _unless_said(text: str, kept: Sequence[Message]) -> str:
-    """The lines of a summary's text that do not stand, word for word, in the messages."""
-    if not kept:
-        return text
-    said = _plain("\n".join(m.content for m in kept))
-
-    def new(line: str) -> bool:
-        words = line.removeprefix("- ").partition(": ")[2]
-        return not words or not all(_plain(part) in said for part in re.split(r"(?<=[.!?…]) ", words))
-
-    lines = [line for line in text.split("\n") if not line.startswith("- ") or new(line)]
-    return "\n".join(lines)
 
 
 def _as_shown(summary: Summary, text: str, block: str) -> Summary:

@@ -11,8 +11,8 @@ from storage.sql.tables import feed_origin
 
 SCRIPTS = Path(__file__).with_name("migrations")
 
-# A name of our own: another program may keep its tables, and its alembic_version, in the same database.
-VERSION_TABLE = "backstory_version"
+
+VERSION_TABLE = "alembic_version"
 
 # Any constant: what the processes that migrate one PostgreSQL database agree on.
 MIGRATION_LOCK = 0x4261636B
