@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, literal, select, tuple_
 
 from memory.model import (
     Change,
@@ -32,7 +32,7 @@ from storage.sql.rows import (
     to_strategy,
     to_summary,
 )
-from storage.sql.tables import memory_strategies, messages, sessions, summaries, user_context, user_context_history
+from storage.sql.tables import messages, sessions
 from storage.sql.types import Micros, SafeText
 
 T = TypeVar("T")
@@ -165,54 +165,35 @@ class SqlRecords:
         return list(found.values())[:limit]
 
     def latest_summary(self, session_id: str) -> Summary | None:
-        query = self._summaries(session_id).order_by(summaries.c.version.desc()).limit(1)
-        row = self._db.execute(query).first()
+        row = self._rows(sql.LATEST_SUMMARY, wanted=session_id).first()
         return None if row is None else to_summary(row)
 
     def summaries(self, session_id: str) -> list[Summary]:
-        return [to_summary(row) for row in self._db.execute(self._summaries(session_id).order_by(summaries.c.version))]
-
-    def _summaries(self, session_id: str) -> Select[Any]:
-        return select(summaries).where(self._mine(summaries), summaries.c.session_id == session_id)
+        return [to_summary(row) for row in self._rows(sql.SUMMARIES_IN_ORDER, wanted=session_id)]
 
     def latest_summaries(self, limit: int) -> list[tuple[Session, Summary]]:
-        newest = (
-            select(summaries.c.session_id, func.max(summaries.c.version).label("version"))
-            .where(self._mine(summaries))
-            .group_by(summaries.c.session_id)
-            .subquery()
-        )
-        query = (
-            select(*columns_of(sessions, SESSION_FIELDS), newest.c.version)
-            .join(newest, newest.c.session_id == sessions.c.session_id)
-            .where(self._mine(sessions))
-            .order_by(sessions.c.last_activity_at.desc(), sessions.c.session_id.desc())
-            .limit(limit)
-        )
-        return [
-            (to_session(row[:-1]), self._summary(row.session_id, row.version)) for row in self._db.execute(query).all()
-        ]
-
-    def _summary(self, session_id: str, version: int) -> Summary:
-        return to_summary(self._db.execute(self._summaries(session_id).where(summaries.c.version == version)).one())
+        rows = self._rows(sql.LATEST_SUMMARIES, most=limit).all()
+        width = len(SESSION_FIELDS)
+        return [(to_session(row[:width]), to_summary(row[width:])) for row in rows]
 
     def user_context(self, project_id: str | None, keys: Sequence[str] | None = None) -> list[UserContextEntry]:
-        return self._entries(user_context, project_id, keys)
+        return self._entries(sql.USER_CONTEXT, sql.USER_CONTEXT_BY_KEY, project_id, keys)
 
     def user_context_history(self, project_id: str | None, keys: Sequence[str] | None = None) -> list[UserContextEntry]:
-        return self._entries(user_context_history, project_id, keys)
+        return self._entries(sql.USER_CONTEXT_HISTORY, sql.USER_CONTEXT_HISTORY_BY_KEY, project_id, keys)
 
-    def _entries(self, table: Table, project_id: str | None, keys: Sequence[str] | None) -> list[UserContextEntry]:
-        query = select(table).where(self._mine(table), table.c.project_key == project_key(project_id))
-        parts = [query] if keys is None else [query.where(table.c.key.in_(part)) for part in chunks(keys)]
-        entries = [to_entry(row) for part in parts for row in self._db.execute(part)]
-        return sorted(entries, key=lambda entry: (entry.key, entry.version))
+    def _entries(
+        self, every: Any, by_key: Any, project_id: str | None, keys: Sequence[str] | None
+    ) -> list[UserContextEntry]:
+        place = project_key(project_id)
+        if keys is None:
+            rows = self._rows(every, place=place).all()
+        else:
+            rows = [row for part in chunks(keys) for row in self._rows(by_key, place=place, wanted=part)]
+        return sorted(map(to_entry, rows), key=lambda entry: (entry.key, entry.version))
 
     def strategy(self, level: Literal["session", "agent"], name: str) -> Strategy | None:
-        query = select(memory_strategies.c.strategy).where(
-            self._mine(memory_strategies), memory_strategies.c.level == level, memory_strategies.c.name == name
-        )
-        values = self._db.execute(query).scalar()
+        values = self._rows(sql.STRATEGY, level=level, wanted=name).scalar()
         return None if values is None else to_strategy(values)
 
     def revision(self) -> int:

@@ -25,6 +25,7 @@ from storage.sql.types import from_micros, to_micros
 
 MESSAGE_FIELDS = [f.name for f in fields(Message)]
 SESSION_FIELDS = [f.name for f in fields(Session)]
+SUMMARY_FIELDS = [f.name for f in fields(Summary)]
 ENTRY_FIELDS = [f.name for f in fields(UserContextEntry) if f.name != "project_id"]
 
 
@@ -86,21 +87,16 @@ def to_draft(values: dict[str, Any]) -> SummaryDraft:
     )
 
 
-def to_summary(row: Any) -> Summary:
-    return Summary(
-        session_id=row.session_id,
-        version=row.version,
-        draft=to_draft(row.draft),
-        covers_to_seq=row.covers_to_seq,
-        producer=row.producer,
-        created_at=row.created_at,
-        note=row.note,
-    )
+def to_summary(row: Sequence[Any]) -> Summary:
+    """From a row of exactly SUMMARY_FIELDS, in that order."""
+    session_id, version, draft, *rest = row
+    return Summary(session_id, version, to_draft(draft), *rest)
 
 
-def to_entry(row: Any) -> UserContextEntry:
-    values = {name: getattr(row, name) for name in ENTRY_FIELDS}
-    return UserContextEntry(project_id=None if row.project_key == GLOBAL else row.project_key, **values)
+def to_entry(row: Sequence[Any]) -> UserContextEntry:
+    """From a row of exactly the entry's own fields and its project's key, in that order."""
+    values = dict(zip(ENTRY_FIELDS, row, strict=False))
+    return UserContextEntry(project_id=None if row[-1] == GLOBAL else row[-1], **values)
 
 
 def entry_values(entry: UserContextEntry) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    FromClause,
     Integer,
     Select,
     Table,
@@ -23,8 +24,25 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from memory.model import Owner
-from storage.sql.rows import CHANGE_FIELDS, MESSAGE_FIELDS, SESSION_FIELDS, columns_of
-from storage.sql.tables import changes, message_revisions, messages, owners, sessions
+from storage.sql.rows import (
+    CHANGE_FIELDS,
+    ENTRY_FIELDS,
+    MESSAGE_FIELDS,
+    SESSION_FIELDS,
+    SUMMARY_FIELDS,
+    columns_of,
+)
+from storage.sql.tables import (
+    changes,
+    memory_strategies,
+    message_revisions,
+    messages,
+    owners,
+    sessions,
+    summaries,
+    user_context,
+    user_context_history,
+)
 from storage.sql.types import SafeText
 
 
@@ -32,7 +50,7 @@ def owner_parameters(owner: Owner) -> dict[str, str]:
     return {"owner_tenant": owner.tenant_id, "owner_user": owner.user_id}
 
 
-def owned(table: Table) -> ColumnElement[bool]:
+def owned(table: FromClause) -> ColumnElement[bool]:
     return and_(table.c.tenant_id == bindparam("owner_tenant"), table.c.user_id == bindparam("owner_user"))
 
 
@@ -117,6 +135,55 @@ def participants(in_project: bool) -> Select[Any]:
 
 PARTICIPANTS = participants(in_project=False)
 PARTICIPANTS_OF_PROJECT = participants(in_project=True)
+
+# What is known besides the messages
+
+SUMMARIES = select(*columns_of(summaries, SUMMARY_FIELDS)).where(
+    owned(summaries), summaries.c.session_id == bindparam("wanted")
+)
+SUMMARIES_IN_ORDER = SUMMARIES.order_by(summaries.c.version)
+LATEST_SUMMARY = SUMMARIES.order_by(summaries.c.version.desc()).limit(1)
+
+
+def latest_summaries() -> Select[Any]:
+    """The newest version of each of the sessions that were active last: walked from the newest session on, so the
+    number of sessions does not matter."""
+    versions = summaries.alias()
+    newest = (
+        select(func.max(versions.c.version))
+        .where(owned(versions), versions.c.session_id == sessions.c.session_id)
+        .correlate(sessions)
+        .scalar_subquery()
+    )
+    same = owned(summaries) & (summaries.c.session_id == sessions.c.session_id) & (summaries.c.version == newest)
+    return (
+        select(*columns_of(sessions, SESSION_FIELDS), *columns_of(summaries, SUMMARY_FIELDS))
+        .select_from(sessions)
+        .join(summaries, same)
+        .where(owned(sessions))
+        .order_by(sessions.c.last_activity_at.desc(), sessions.c.session_id.desc())
+        .limit(bindparam("most", type_=Integer()))
+    )
+
+
+LATEST_SUMMARIES = latest_summaries()
+
+
+def entries(table: Table) -> Select[Any]:
+    return select(*columns_of(table, [*ENTRY_FIELDS, "project_key"])).where(
+        owned(table), table.c.project_key == bindparam("place")
+    )
+
+
+USER_CONTEXT = entries(user_context)
+USER_CONTEXT_BY_KEY = USER_CONTEXT.where(any_of(user_context.c.key))
+USER_CONTEXT_HISTORY = entries(user_context_history)
+USER_CONTEXT_HISTORY_BY_KEY = USER_CONTEXT_HISTORY.where(any_of(user_context_history.c.key))
+STRATEGY = select(memory_strategies.c.strategy).where(
+    owned(memory_strategies),
+    memory_strategies.c.level == bindparam("level"),
+    memory_strategies.c.name == bindparam("wanted"),
+)
 
 # The feed
 
