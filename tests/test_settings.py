@@ -70,7 +70,7 @@ def test_a_bad_value_is_refused_in_one_sentence(tmp_path: Path, name: str, value
 
 def test_a_flag_and_a_line_of_the_file_are_named_as_such(tmp_path: Path) -> None:
     env = {"BACKSTORY_DATA_DIR": str(tmp_path)}
-    with pytest.raises(Invalid, match="^--tools is 'all'"):
+    with pytest.raises(Invalid, match=r"^--tools is 'all'"):
         Settings.load({"tools": "all"}, env)
     (tmp_path / "backstory.toml").write_text("log_level = 'LOUD'")
     with pytest.raises(Invalid, match=r"^log_level in .*backstory.toml is 'LOUD'"):
@@ -94,7 +94,7 @@ def test_a_bad_file_is_refused(tmp_path: Path, text: str, said: str) -> None:
 
 def test_a_model_of_openai_needs_a_key_or_another_address(tmp_path: Path) -> None:
     env = {"BACKSTORY_DATA_DIR": str(tmp_path), "BACKSTORY_EMBEDDER": "openai:text-embedding-3-small"}
-    with pytest.raises(Invalid, match="^OPENAI_API_KEY is missing"):
+    with pytest.raises(Invalid, match=r"^OPENAI_API_KEY is missing"):
         Settings.load(environ=env)
     assert Settings.load(environ={**env, "OPENAI_BASE_URL": "http://localhost:8000/v1"}).openai_api_key is None
 

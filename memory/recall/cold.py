@@ -1,7 +1,7 @@
 """Searching a history that is not in memory: candidates from the index and the record's tail, in a small corpus.
 
-The same scoring reads it. How often a term occurs is then known among the candidates alone, against the owner's count of
-messages, which leaves rare terms right and common ones a little too rare.
+The same scoring reads it. How often a term occurs is then known among the candidates alone, against the owner's count
+of messages, which leaves rare terms right and common ones a little too rare.
 """
 
 import logging

@@ -74,7 +74,7 @@ class Corpus:
     def nbytes(self) -> int:
         """About what it takes in memory."""
         later = sum(len(rows) for rows in self._later.values()) * self._vectors["row"].shape[1] * 4
-        return (
+        return int(
             self.columns.nbytes
             + self._vectors.nbytes
             + later
@@ -228,8 +228,9 @@ _FIELD = {"project": "project_id", "speaker": "speaker", "channel": "channel"}
 
 
 def _products(rows: Vector, vector: Vector) -> Array:
-    """Each row times `vector`, on this thread: a BLAS with threads of its own waits for busy cores, 20 times as long."""
-    return np.einsum("ij,j->i", rows, vector)
+    """Each row times `vector`, on this thread: a BLAS with threads of its own waits for busy cores."""
+    products: Array = np.einsum("ij,j->i", rows, vector)
+    return products
 
 
 def _counts(tokens: Sequence[Token]) -> dict[str, int]:

@@ -29,7 +29,9 @@ _TOKEN = re.compile(
 )
 
 
-_TIMES = frozenset("date year month weekday unit season feast day days weeks months years".split())
+_TIMES = frozenset(
+    ["date", "year", "month", "weekday", "unit", "season", "feast", "day", "days", "weeks", "months", "years"]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,7 @@ def _marked(match: re.Match[str], said: dict[str, str]) -> str:
         weekday = min("一二三四五六日天".index(match[2]), 6)
         marks = [f"rel:{_CJK_SHIFT[text[0]]}", "unit:week", f"weekday:{weekday}"]
     else:
-        marks = [
-            f"rel:{part}" if ":" not in part else part for part in _UNSPACED_MARKS[text].split("_") if part
-        ]
+        marks = [f"rel:{part}" if ":" not in part else part for part in _UNSPACED_MARKS[text].split("_") if part]
     for mark in marks:
         said[mark] = ""
     said[marks[-1]] = text

@@ -53,7 +53,7 @@ def _elsewhere(text: str, now: datetime) -> list[Period]:
 
 
 def date_match(spoken: Sequence[Period], occurred: Array) -> Array:
-    """0..1 for each message time (seconds since 1970): inside a period, or in the days when it is still talked about."""
+    """0..1 for each message time (seconds since 1970): in a period, or in the days when it is still talked about."""
     best = np.zeros(len(occurred))
     for period in spoken:
         for back in range(YEARS_BACK if period.yearly else 1):
@@ -70,8 +70,14 @@ def _suits(since: float, until: float, unit: str, occurred: Array) -> Array:
     if unit == "year":
         return np.where((occurred >= since) & (occurred < until), 0.3, 0.0)
     inside = (occurred >= since - (day if unit == "day" else 0.0)) & (occurred < until)
-    length, share = {"day": (14 * day, 1.0), "week": (14 * day, 0.6), "weekend": (14 * day, 0.6)}.get(unit, (31 * day, 0.6))
-    after = (occurred >= until) & (occurred < until + length) if unit != "range" else np.zeros(len(occurred), dtype=np.bool_)
+    length, share = {"day": (14 * day, 1.0), "week": (14 * day, 0.6), "weekend": (14 * day, 0.6)}.get(
+        unit, (31 * day, 0.6)
+    )
+    after = (
+        (occurred >= until) & (occurred < until + length)
+        if unit != "range"
+        else np.zeros(len(occurred), dtype=np.bool_)
+    )
     return np.where(inside, 1.0, np.where(after, share, 0.0))
 
 
@@ -157,7 +163,7 @@ class _Reader:
         return unit + 1 if self._kind(unit) == "unit" else at
 
     def _next_to(self, start: int, bound: int) -> tuple[Period, int] | None:
-        """the week before 9 June, two days after Christmas, the Sunday before 25 May: what lies between, and the day."""
+        """The week before 9 June, two days after Christmas, the Sunday before 25 May: what lies between."""
         if bound == start or self._kind(bound) not in {"before", "after"}:
             return None
         other = self._at(self._past_fill(bound + 1))
@@ -232,8 +238,16 @@ class _Reader:
             return None
         mark = self._marks[month]
         after = self._kind(self._past_fill(month + 1))
-        shown = relative or after == "year" or self._kind(at - 1) in {"fill", "since", "until", "before", "after", "between", "and"}
-        if (mark.text in {"may", "march", "mars", "marche"} or len(mark.text) < 4) and not shown and len(self._marks) > 1:
+        shown = (
+            relative
+            or after == "year"
+            or self._kind(at - 1) in {"fill", "since", "until", "before", "after", "between", "and"}
+        )
+        if (
+            (mark.text in {"may", "march", "mars", "marche"} or len(mark.text) < 4)
+            and not shown
+            and len(self._marks) > 1
+        ):
             return None
         if relative == "next":
             year = self._now.year + (mark.number <= self._now.month)
@@ -394,7 +408,7 @@ class _Reader:
             year = self._past_fill(at + 1)
             known = self._marks[year].number if self._kind(year) == "year" else None
             end = year + 1 if known else at + 1
-            shown = known or self._kind(at - 1) == "fill" or len(self._marks) == 1
+            shown = known is not None or self._kind(at - 1) == "fill" or len(self._marks) == 1
             return (self._season(mark.value, known, 0, self._said(at, end)), end) if shown else None
         return None
 

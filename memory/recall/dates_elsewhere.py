@@ -1,4 +1,4 @@
-"""Dates in languages beyond those of `date_words`, read by the dateparser library, which is imported when first needed."""
+"""Dates in languages beyond those of `date_words`, by the dateparser library, which is imported when first needed."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -45,7 +45,11 @@ def read_dates(text: str, locale: str, now: datetime) -> Iterator[tuple[datetime
             said = " ".join(words[at : at + length])
             found = parser.get_date_data(said) if len(said) > 1 and not said.isdigit() else None
             if found is not None and found.date_obj is not None:
-                yield found.date_obj.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=now.tzinfo), found.period, said
+                yield (
+                    found.date_obj.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=now.tzinfo),
+                    found.period,
+                    said,
+                )
                 at += length - 1
                 break
         at += 1

@@ -1,4 +1,4 @@
-"""The corpora kept in memory: each a fold of its owner's part of the change feed, bounded in bytes, oldest use out first."""
+"""The corpora kept in memory: each a fold of its owner's part of the feed, bounded in bytes, oldest use out first."""
 
 import logging
 import threading

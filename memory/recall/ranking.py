@@ -107,7 +107,8 @@ def role(s: Scene) -> Array:
     """1 where the one speaks whom the question means by "I" or "you"."""
     if s.question.role is None:
         return np.zeros(len(s.role))
-    return (s.role == ROLES.index(s.question.role)).astype(np.float64)
+    speaks: Array = (s.role == ROLES.index(s.question.role)).astype(np.float64)
+    return speaks
 
 
 def date(s: Scene) -> Array:

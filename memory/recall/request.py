@@ -1,7 +1,7 @@
 """What a search is asked for and what it answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from memory.errors import Invalid
@@ -18,7 +18,7 @@ class SearchRequest:
 
     query: str
     queries: Sequence[str] = ()
-    where: MessageFilter = MessageFilter()
+    where: MessageFilter = field(default_factory=MessageFilter)
     days_back: float | None = None
     limit: int = 10
     time_zone: str | None = None
@@ -37,7 +37,7 @@ class TopicRequest:
     """`window` neighbours on each side of what is found; `max_tokens` bounds the messages as rendered."""
 
     topic: str
-    where: MessageFilter = MessageFilter()
+    where: MessageFilter = field(default_factory=MessageFilter)
     days_back: float | None = None
     max_tokens: int = 1500
     window: int = 3
@@ -61,7 +61,7 @@ class TopicResult:
 
     stretches: list[Stretch]
     tokens: int
-    interpreted: Interpreted = Interpreted()
+    interpreted: Interpreted = field(default_factory=Interpreted)
 
 
 def checked_queries(query: str, queries: Sequence[str]) -> list[str]:

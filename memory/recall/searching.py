@@ -160,7 +160,7 @@ class Recall:
     def _score(
         self, corpus: Corpus, base: Mask, question: Question, vector: Vector | None, population: int | None
     ) -> Array:
-        weights = self._weights
+        weights: Mapping[str, float] | None = self._weights
         if weights is None:
             weights = weights_for(self._embedder.name if self._embedder is not None and vector is not None else None)
         return score(scene(corpus, gather(corpus, question, vector, base, population), question), weights)
