@@ -11,6 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 T = TypeVar("T")
 INDEX_CACHE: Final = 512 << 20
@@ -49,6 +51,8 @@ def readable(text: str) -> str:
 def located(uri: str | Path) -> str:
     """An object store's URI as it is; a path made absolute, since LanceDB takes a relative one for its cloud."""
     text = str(uri)
+    if text.startswith("file://"):
+        text = url2pathname(urlsplit(text).path)
     return text if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) else str(Path(text).expanduser().absolute())
 
 
@@ -66,11 +70,10 @@ class Connection:
     def run(self, call: Coroutine[Any, Any, T], seconds: float | None = ANSWER_SECONDS) -> T:
         """The call's result. Errors: LanceFailed."""
         try:
-            loop = self._running()
-        except Closed as error:
+            future = asyncio.run_coroutine_threadsafe(call, self._running())
+        except (Closed, RuntimeError) as error:
             call.close()
-            raise LanceFailed(error) from error
-        future = asyncio.run_coroutine_threadsafe(call, loop)
+            raise LanceFailed(Closed(error)) from error
         try:
             return future.result(seconds)
         except (KeyboardInterrupt, SystemExit):

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Final
 
 import numpy as np
@@ -156,12 +157,17 @@ class Fold:
         self.writes, self.rows = self._connection.run(self._untidiness())
         self._settle()
 
-    def step(self, most: int) -> int:
-        """Folds the next `most` changes or fewer; how many. Errors: as `open`, Unavailable, Stopped, OSError."""
+    def step(self, most: int, *, only_adding: bool = False) -> int:
+        """Folds the next `most` changes or fewer; how many. `only_adding` stops before the first edit or erasure.
+
+        Errors: as `open`, Unavailable, Stopped, OSError.
+        """
         if not self._settled:
             self._settle()
         limit = min(most, self._batch)
         changes = self._store.feed(self.cursor, limit)
+        if only_adding:
+            changes = list(takewhile(lambda change: change.kind == "message_added", changes))
         self.hungry = len(changes) >= limit
         if not changes:
             return 0

@@ -163,7 +163,9 @@ class Follower:
         active = self._present()
         self._heed_requests()
         active = self._active or active
-        folded = active.step(STEP[self.replica])
+        # An edit or erasure would undo the work of a process that is optimizing the table; it can wait until after.
+        optimizing = self._upkeep is not None and self._upkeep.works_on(active)
+        folded = active.step(STEP[self.replica], only_adding=optimizing)
         more = active.hungry
         if self._next is not None:
             caught_up = self._next.step(STEP[self.replica]) == 0 and not self._next.cursor < active.cursor

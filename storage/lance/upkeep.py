@@ -63,6 +63,12 @@ class Upkeep:
             return True
         return (fold.writes >= self._writes or fold.rows >= self._rows) and now >= self._resting.get(table, 0.0)
 
+    def works_on(self, fold: Fold) -> bool:
+        """Whether a process is optimizing the fold's table now."""
+        with self._lock:
+            self._collect()
+            return self._child is not None and self._child.fold is fold
+
     def stop(self) -> None:
         """Ends the process under way at once; nothing is started any more."""
         with self._lock:

@@ -80,11 +80,11 @@ class IndexWriter:
         """Begins in the background; returns at once. Nothing that goes wrong there is raised: it is logged, once."""
         if self._thread is not None:
             return
-        self._stopping.clear()
+        self._stopping = threading.Event()
         self._tried.clear()
         if self._upkeep is not None:
             self._upkeep.resume()
-        self._thread = threading.Thread(target=self._run, name="backstory-index", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(self._stopping,), name="backstory-index", daemon=True)
         self._thread.start()
 
     def stop(self, timeout: float = 1.5) -> None:
@@ -135,6 +135,7 @@ class IndexWriter:
         def behind(replica: Replica) -> int:
             line = catalog.line(replica) if catalog else None
             build = (line.building or line.active) if line else None
+            build = build if build and self._workshop.current(build) else None
             cursor = self._store.cursor(catalog.cursor_name(build)) if catalog and build else START
             return max(0, head - cursor.change_id)
 
@@ -159,54 +160,51 @@ class IndexWriter:
             return False
         return all(follower.opened == build for follower in self._followers if follower.replica == build.replica)
 
-    def _run(self) -> None:
+    def _run(self, stopping: threading.Event) -> None:
         patience = Patience("The index's writer")
-        while not self._stopping.is_set():
+        while not stopping.is_set():
             lock = FileLock(self._lock_path, thread_local=False)
             try:
                 self._lock_path.parent.mkdir(parents=True, exist_ok=True)
-                lock.acquire(timeout=0)
+                with lock.acquire(timeout=0):
+                    patience.worked()
+                    self._hold(stopping)
             except Timeout:
                 self._tried.set()
                 patience.worked()
-                self._stopping.wait(LOCK_RETRY_SECONDS)
+                stopping.wait(LOCK_RETRY_SECONDS)
             except OSError as error:
                 why = error.strerror or type(error).__name__
-                self._stopping.wait(patience.failed(f"its lock cannot be taken ({why})"))
-            else:
-                patience.worked()
-                try:
-                    self._hold()
-                finally:
-                    lock.release()
+                stopping.wait(patience.failed(f"its lock cannot be taken ({why})"))
 
-    def _hold(self) -> None:
+    def _hold(self, stopping: threading.Event) -> None:
         """Follows the feed until stopped, or until the lock's file is no longer the one that was locked."""
         taken = self._lock_identity()
-        self._ending.clear()
+        self._ending = ending = threading.Event()
         # Before a thread of low priority does it: LanceDB's threads get the priority of whoever starts them.
         with contextlib.suppress(LanceFailed):
             self._index.connection.run(self._index.connection.db())
-        self._followers = [
-            Follower(self._workshop, replica, self._ending, self._interval, self._upkeep)
+        followers = [
+            Follower(self._workshop, replica, ending, self._interval, self._upkeep)
             for replica in self._workshop.recipes
         ]
         threads = [
-            threading.Thread(target=follower.run, name=f"backstory-{replica}", daemon=True)
-            for replica, follower in zip(self._workshop.recipes, self._followers, strict=True)
+            threading.Thread(target=follower.run, name=f"backstory-{follower.replica}", daemon=True)
+            for follower in followers
         ]
         for thread in threads:
             thread.start()
+        self._followers = followers
         self._holding.set()
         self._tried.set()
-        while not self._stopping.wait(LOCK_RETRY_SECONDS) and self._lock_identity() == taken:
+        while not stopping.wait(LOCK_RETRY_SECONDS) and self._lock_identity() == taken:
             pass
-        self._ending.set()
-        self.wake()
-        for thread in threads:
-            thread.join()
         self._holding.clear()
         self._followers = []
+        ending.set()
+        for follower, thread in zip(followers, threads, strict=True):
+            follower.wake()
+            thread.join()
 
     def _lock_identity(self) -> tuple[int, int] | None:
         try:

@@ -147,6 +147,20 @@ def test_a_cursor_that_does_not_move_doubles_nothing(line, words) -> None:
     assert line.rows() == line.expected(words, ANN)
 
 
+def test_a_fold_that_may_only_add_stops_before_the_first_edit(line, words) -> None:
+    first, second = line.record.add(ANN, "one", "two")
+    line.record.edit(ANN, first, "three")
+    line.record.add(ANN, "four")
+    assert line.fold.step(10, only_adding=True) == 2
+    assert line.fold.step(10, only_adding=True) == 0
+    assert not line.fold.hungry
+    assert line.fold.step(10) == 2
+    line.record.erase(ANN, second)
+    assert line.fold.step(10, only_adding=True) == 0
+    assert line.fold.step(10) == 1
+    assert line.rows() == line.expected(words, ANN)
+
+
 def test_an_interrupted_edit_is_taken_up_again(line, words) -> None:
     (name,) = line.record.add(ANN, "long " * 70)
     line.catch_up()

@@ -120,10 +120,10 @@ def test_killing_the_writer_again_and_again_loses_and_doubles_nothing(house, rec
     talking = threading.Thread(target=talk)
     talking.start()
     try:
-        for kill in range(8):
+        for kill in range(5):
             process = Process(house)
             process.holds()
-            time.sleep(0.05 + 0.11 * kill)
+            time.sleep(0.05 + 0.17 * kill)
             process.kill()
     finally:
         done.set()
@@ -247,6 +247,27 @@ def test_stopping_the_writer_ends_its_helper_at_once(house, record, ann) -> None
     assert helper.poll() is None
     writer.stop(10)
     assert helper.poll() is not None
+
+
+@pytest.mark.usefixtures("slow_lancedb")
+def test_what_would_spoil_an_optimization_waits_for_its_end(house, record, ann) -> None:
+    (name,) = record.add(ann, "tea")
+    writer = house.writer(record, None)
+    writer._upkeep = upkeep = Upkeep(str(house.index_path), writes=3)
+    writer.start()
+    while upkeep._child is None:
+        record.add(ann, "tea")
+        assert writer.wait_until_caught_up(20)
+    (late,) = record.add(ann, "late tea")
+    assert writer.wait_until_caught_up(20)
+    record.edit(ann, name, "coffee")
+    assert not writer.wait_until_caught_up(0.5)
+    index = house.index(None, record.store)
+    assert ids(index.keyword_candidates(ann, ALL, ["late"], 5)) == [late]
+    assert index.keyword_candidates(ann, ALL, ["coffee"], 5) == []
+    upkeep._child.process.kill()
+    assert writer.wait_until_caught_up(20)
+    assert ids(index.keyword_candidates(ann, ALL, ["coffee"], 5)) == [name]
 
 
 def test_the_writer_has_its_tables_optimized(house, record, bag, ann) -> None:
