@@ -11,10 +11,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from server.settings import Settings
+from server.wire import open_wire, take_wire
 
 if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
@@ -41,21 +41,6 @@ def serve(settings: Settings) -> NoReturn:
         ending.exit(code)
 
 
-def take_wire() -> tuple[int, int]:
-    """Moves stdin and stdout to descriptors of their own, which no child inherits, and diverts 0 and 1 for good."""
-    wire_in, wire_out = os.dup(0), os.dup(1)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
-    try:
-        os.dup2(2, 1)
-    except OSError:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.close(null)
-    return wire_in, wire_out
-
-
 def configure_logging(level: str) -> None:
     """Plain lines on stderr: ours from `level` on, other libraries' warnings."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
@@ -67,6 +52,7 @@ class Ending:
 
     def __init__(self) -> None:
         self._begun = threading.Lock()
+        self._exiting = threading.Lock()
         self._answering = 0
         self._quiet_since = time.monotonic()
         self._count = threading.Lock()
@@ -80,6 +66,7 @@ class Ending:
     def exit(self, code: int) -> NoReturn:
         """Closes the memory and ends the process, threads that still run included."""
         self.begin()
+        self._exiting.acquire()  # whoever comes second waits for the end that the first one makes
         try:
             self.close()
         except Exception:
@@ -100,8 +87,9 @@ class Ending:
         finally:
             self._counted(-1)
 
-    def wait_for_answers(self) -> None:
-        """Blocks until nothing has been waiting for its answer for a moment, ANSWER_SECONDS at most."""
+    def input_ended(self) -> None:
+        """Begins the end; blocks until nothing has been waiting for its answer for a moment, ANSWER_SECONDS at most."""
+        self.begin()
         latest = time.monotonic() + ANSWER_SECONDS
         while time.monotonic() < latest:
             with self._count:
@@ -131,32 +119,6 @@ def _is_broken_pipe(error: BaseException) -> bool:
     return isinstance(error, BrokenPipeError)
 
 
-class _WireIn(TextIOWrapper):
-    """The protocol's input. Its end begins the process's end, once what was asked has been answered."""
-
-    ending: Ending
-
-    def readline(self, size: int = -1, /) -> str:  # type: ignore[override]  # as TextIOWrapper's own
-        line = super().readline(size)
-        if not line:
-            self.ending.begin()
-            self.ending.wait_for_answers()
-        return line
-
-
-class _WireOut(TextIOWrapper):
-    """The protocol's output. Nobody reading it any more is the process's end."""
-
-    ending: Ending
-
-    def flush(self) -> None:
-        try:
-            super().flush()
-        except OSError:
-            self.ending.exit_aside(0)
-            raise
-
-
 def _run(settings: Settings, ending: Ending, wire_in: int, wire_out: int) -> int:
     import anyio
     from mcp.server.stdio import stdio_server
@@ -169,11 +131,7 @@ def _run(settings: Settings, ending: Ending, wire_in: int, wire_out: int) -> int
     server.middleware.append(ending.middleware)
     signal.signal(signal.SIGTERM, lambda *_: ending.exit_aside(0))
     signal.signal(signal.SIGINT, lambda *_: ending.exit_aside(130))
-    stdin = _WireIn(os.fdopen(wire_in, "rb", closefd=False), encoding="utf-8", errors="replace")
-    stdin.ending = ending
-    raw = os.fdopen(wire_out, "wb", closefd=False)
-    stdout = _WireOut(raw, encoding="utf-8", errors="backslashreplace", newline="\n")
-    stdout.ending = ending
+    stdin, stdout = open_wire(wire_in, wire_out, ended=ending.input_ended, broken=lambda: ending.exit_aside(0))
 
     async def run() -> None:
         async with stdio_server(anyio.wrap_file(stdin), anyio.wrap_file(stdout)) as (read_stream, write_stream):

@@ -321,12 +321,28 @@ def test_half_a_character_is_refused_or_kept_out(tmp_path):
         server.initialize()
         number = server.send("ping")
         server.answer(number)
-        server.write(
-            '{"jsonrpc":"2.0","id":77,"method":"tools/call","params":{"name":"record_messages",'
-            '"arguments":{"messages":[{"role":"user","content":"half \\ud800 a pair"}]}}}'
-        )
-        assert server.ask("ping")["result"] == {}
-        assert server.call("list_sessions")["structuredContent"]["sessions"] == []
+        for half, is_whole in (("\\ud83d", False), ("\\ude00", False), ("\\ud83d\\ude00", True), ("\\\\ud83d", True)):
+            number += 1
+            server.sent = number
+            server.write(
+                f'{{"jsonrpc":"2.0","id":{number},"method":"tools/call","params":{{"name":"record_messages",'
+                f'"arguments":{{"messages":[{{"role":"user","content":"half {half} a pair"}}]}}}}}}'
+            )
+            answer = server.answer(number)
+            if is_whole:
+                assert not answer["result"]["isError"]
+            else:
+                assert "half of a surrogate pair" in answer["error"]["message"]
+        assert server.call("list_sessions")["structuredContent"]["sessions"][0]["message_count"] == 2
+
+
+def test_a_request_that_is_none_is_answered(tmp_path):
+    with Server(tmp_path / "data") as server:
+        server.initialize()
+        server.write('{"jsonrpc": "2.0", "id": 50, "method": "ping", "params": [1]}')
+        assert "`params` must be an object" in server.answer(50)["error"]["message"]
+        server.write('{"jsonrpc": "1.0", "id": "x", "method": "ping"}')
+        assert "JSON-RPC 2.0" in server.answer("x")["error"]["message"]
 
 
 def test_a_bad_setting_is_one_sentence_and_no_protocol(tmp_path):
