@@ -129,7 +129,6 @@ def test_the_log_has_no_secret_and_no_content(hosted: Any) -> None:
             f"/api/v1/sessions/{session}/messages", json={"messages": [{"role": "user", "content": "SECRET-WORD"}]}
         )
         http.get("/api/v1/search", params={"query": "SECRET-WORD"})
-        http.post("/api/v1/identify", json={"phone": "+49 170 7654321", "display_name": "SECRET-NAME"})
         http.get("/api/v1/sessions", params={"user": "+491707654321"})
         http.get("/api/v1/sessions/SECRET-ID")
         http.get("/SECRET-PATH", headers={"X-Anything": "SECRET-HEADER"})

@@ -1,5 +1,6 @@
 """The FastAPI application below /api/v1, and how it refuses."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,10 +13,11 @@ from memory.errors import BackstoryError
 from server import __version__
 from server.calling import Desk
 from server.http.problems import problem, problem_of
-from server.http.rest import finding, identifying, sessions, user
+from server.http.rest import finding, sessions, user
 from server.http.rest.documents import complete
 
 PREFIX = "/api/v1"
+ROUTERS = (sessions.routes, finding.routes, user.routes)
 
 
 def build_api(desk: Desk) -> FastAPI:
@@ -30,7 +32,7 @@ def build_api(desk: Desk) -> FastAPI:
         redirect_slashes=False,
     )
     api.state.desk = desk
-    for routes in (sessions.routes, finding.routes, user.routes, identifying.routes):
+    for routes in ROUTERS:
         api.include_router(routes, prefix=PREFIX)
     api.add_exception_handler(BackstoryError, _domain)
     api.add_exception_handler(RequestValidationError, _unreadable)
@@ -62,13 +64,24 @@ def describe(errors: Sequence[Any]) -> str:
     return f"{place}: {first['msg']}."
 
 
-def _http(_: Request, error: Exception) -> Response:
+def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    detail = {
-        404: "There is no such address; /api/v1/openapi.json lists them.",
-        405: "This address takes other methods.",
-    }
+    if error.status_code == 405:
+        allowed = ", ".join(sorted(allowed_methods(request)))
+        return problem(405, f"This address takes {allowed}.", {"Allow": allowed})
+    detail = {404: "There is no such address; /api/v1/openapi.json lists them.", 400: "The body cannot be read."}
     return problem(error.status_code, detail.get(error.status_code, str(error.detail)), error.headers)
+
+
+def allowed_methods(request: Request) -> set[str]:
+    """The methods of every route at the request's address, as the document has them."""
+    path = request.scope["path"]
+    matching = (
+        operations
+        for template, operations in request.app.openapi()["paths"].items()
+        if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), path)
+    )
+    return {method.upper() for operations in matching for method in operations}
 
 
 def _unforeseen(_: Request, __: Exception) -> Response:

@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from server.answers import Answer
 from server.calling import Call, Desk, in_thread
+from server.http.rest.types import Name
 from server.identity import Right
-from server.schemas import Id
 from server.tools.toolbox import Spec
 
 R = TypeVar("R")
-User = Annotated[Id | None, Field(description="Whose memory, with the right act-as: an id, phone number, e-mail…")]
+User = Annotated[Name | None, Field(description="Whose memory, with the right act-as: an id, phone number, e-mail…")]
 
 
 class Query(BaseModel):
@@ -27,7 +27,7 @@ class Query(BaseModel):
 class Body(BaseModel):
     """The base of every body; a null is the same as an absent value."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,20 +7,18 @@ from typing import Annotated, Any
 import fastapi
 from fastapi import APIRouter, Path
 from fastapi import Query as InQuery
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 
-from memory.errors import Invalid
+from memory.errors import Invalid, NotFound
 from memory.model import Channel, Mode, ScopeFilter
 from server import answers
 from server.calling import Call, known
 from server.http.limits import check_messages
 from server.http.rest.front import AtDesk, Body, Query
+from server.http.rest.types import Flag, Message, Name, Strategy, Summary, Whole, Words
 from server.resources import addresses
 from server.schemas import (
-    Id,
-    MessageIn,
     MessageOut,
-    NotBool,
     Recorded,
     SessionAnswer,
     SessionContextAnswer,
@@ -28,7 +26,6 @@ from server.schemas import (
     StrategyIn,
     StrategyOut,
     SummaryAnswer,
-    SummaryIn,
     count,
 )
 from server.tools.archive_session import archive_session
@@ -40,46 +37,40 @@ from server.tools.start_session import start_session
 from server.tools.summarize_session import summarize_session
 
 routes = APIRouter(tags=["sessions"])
-SessionId = Annotated[Id, Path(description="As `session_id` in answers")]
-Limit = Annotated[int, count(1, 100)]
+SessionId = Annotated[Name, Path(description="As `session_id` in answers")]
+Limit = Annotated[int, count(1, 100), Whole]
 
 
 class ListQuery(Query):
-    project_id: Id | None = None
+    project_id: Name | None = None
     scope: ScopeFilter = "all"
-    archived: bool | None = None
+    archived: Flag | None = None
     channel: Channel | None = None
-    external_id: Id | None = None
+    external_id: Name | None = None
     title: Annotated[str | None, Field(description="Part of it")] = None
     limit: Limit = 20
     cursor: Annotated[str | None, Field(description="`next_cursor` of the last page")] = None
 
 
 class NewSession(Body):
-    title: str | None = None
-    project_id: Id | None = None
+    title: Name | None = None
+    project_id: Name | None = None
     channel: Channel | None = None
-    external_id: Annotated[Id | None, Field(description="One that exists gives its session again")] = None
-    agent: Id | None = None
+    external_id: Annotated[Name | None, Field(description="One that exists gives its session again")] = None
+    agent: Name | None = None
 
 
 class SessionPatch(Body):
-    title: Annotated[str | None, Field(min_length=1, max_length=200)] = None
+    title: Name | None = None
     archived: Annotated[bool | None, Field(description="true ends the conversation, false takes it up again")] = None
-
-    @model_validator(mode="after")
-    def _something(self) -> "SessionPatch":
-        if self.title is None and self.archived is None:
-            raise ValueError("give title, archived or both")
-        return self
 
 
 class NewMessages(Body):
-    messages: Annotated[list[MessageIn], Field(min_length=1, max_length=10_000)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=10_000)]
 
 
 class PageQuery(Query):
-    limit: Annotated[int, count(1, 1000)] = 100
+    limit: Annotated[int, count(1, 1000), Whole] = 100
     cursor: Annotated[str | None, Field(description="`next_cursor` of the last page")] = None
 
 
@@ -90,19 +81,17 @@ class Messages(BaseModel):
 
 
 class SummaryRequest(Body):
-    summary: Annotated[SummaryIn | None, Field(description="Your own words; absent: made for you")] = None
-    max_tokens: Annotated[int | None, NotBool, count(50, 20_000)] = None
+    summary: Annotated[Summary | None, Field(description="Your own words; absent: made for you")] = None
+    max_tokens: Annotated[int, count(50, 20_000), Whole] | None = None
 
 
 class MemoryPatch(Body):
-    strategy: Annotated[
-        StrategyIn | None, Field(description="Knobs to set; a null knob, or null at all, inherits again")
-    ]
+    strategy: Annotated[Strategy | None, Field(description="Knobs to set; a null knob, or null at all, inherits again")]
 
 
 class ContextQuery(Query):
-    query: Annotated[str | None, Field(description="Adds recalled messages")] = None
-    max_tokens: Annotated[int, count(50, 200_000)] = 4000
+    query: Annotated[Words | None, Field(description="Adds recalled messages")] = None
+    max_tokens: Annotated[int, count(50, 200_000), Whole] = 4000
     mode: Annotated[Mode | None, Field(description="A strategy for this request alone")] = None
     purpose: Annotated[str, Field(pattern="^(chat|voice)$")] = "chat"
 
@@ -110,6 +99,8 @@ class ContextQuery(Query):
 @routes.get("/sessions")
 async def get_sessions(at: AtDesk, query: Annotated[ListQuery, InQuery()]) -> Sessions:
     """Sessions, newest first, a page at a time."""
+    if query.cursor is not None:
+        check_cursor(query.cursor)
     values = query.model_dump(exclude={"user"})
     return Sessions.model_validate(await at.perform(list_sessions, query.user, **values))
 
@@ -230,13 +221,23 @@ async def patch_memory(
     return StrategyOut.model_validate(await at.perform(set_memory_strategy, query.user, **values))
 
 
+def check_cursor(cursor: str) -> None:
+    """Errors: NotFound for a cursor that no page gave."""
+    from memory.sessions import read_cursor as read_place
+
+    try:
+        read_place(cursor)
+    except Invalid:
+        raise NotFound("cursor", cursor) from None
+
+
 def write_cursor(seq: int) -> str:
     """An opaque mark of a place in a session."""
     return base64.urlsafe_b64encode(f"seq:{seq}".encode()).decode().rstrip("=")
 
 
 def read_cursor(cursor: str | None) -> int:
-    """The seq after which to go on; 0 at the start. Errors: Invalid."""
+    """The seq after which to go on; 0 at the start. Errors: NotFound."""
     if cursor is None:
         return 0
     try:
@@ -245,4 +246,4 @@ def read_cursor(cursor: str | None) -> int:
             return int(seq)
     except (binascii.Error, ValueError):
         pass
-    raise Invalid("cursor", "is not one that a page gave", "leave it out to start at the beginning")
+    raise NotFound("cursor", cursor)

@@ -15,8 +15,9 @@ from memory.model import Category
 from server.calling import Call
 from server.http.problems import problem
 from server.http.rest.front import AtDesk, Body, Query
+from server.http.rest.types import Days, Flag, Key, Name, Values
 from server.resources.user import preamble
-from server.schemas import Entries, Id, Json, NotBool
+from server.schemas import Entries
 from server.tools.get_user_context import get_user_context
 from server.tools.upsert_user_context import upsert_user_context
 
@@ -26,22 +27,22 @@ UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "It is as If-
 
 
 class ContextQuery(Query):
-    keys: Annotated[list[Id], Field(max_length=1000, default_factory=list)]
-    project_id: Annotated[Id | None, Field(description="This project's values before the global ones")] = None
-    include_history: bool = False
+    keys: Annotated[list[Key], Field(max_length=1000, default_factory=list)]
+    project_id: Annotated[Name | None, Field(description="This project's values before the global ones")] = None
+    include_history: Flag = False
 
 
 class PutQuery(Query):
-    project_id: Annotated[Id | None, Field(description="Absent: global")] = None
+    project_id: Annotated[Name | None, Field(description="Absent: global")] = None
 
 
 class ContextChange(Body):
     """The keys in `values` are set, null removes; others stay as they are."""
 
-    values: Annotated[dict[str, Json], Field(min_length=1, max_length=100)]
+    values: Values
     category: Category | None = None
-    expires_in_days: Annotated[float | None, NotBool, Field(gt=0, le=100_000, allow_inf_nan=False)] = None
-    source_message_id: Id | None = None
+    expires_in_days: Days | None = None
+    source_message_id: Name | None = None
 
 
 class PreambleOut(BaseModel):
@@ -72,9 +73,10 @@ async def put_context(
     at: AtDesk,
     query: Annotated[PutQuery, InQuery()],
     body: ContextChange,
-    if_match: Annotated[str | None, Header()] = None,
+    if_match: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Entries:
-    """Sets keys. With If-Match nothing is written when the context has changed since that ETag was given."""
+    """Sets keys. With the header If-Match nothing is written, and the answer is 412, when the context has changed since
+    that ETag was given."""
     project_id = query.project_id
 
     def work(call: Call) -> tuple[str, Entries] | None:
