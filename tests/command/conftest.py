@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,17 +125,23 @@ class Wire:
 
 
 @pytest.fixture
-def wire(backstory: Command) -> Iterator[Callable[..., Wire]]:
-    """Starts servers on the test's data directory; those still running at its end are closed."""
+def wire_of() -> Iterator[Callable[..., Wire]]:
+    """Starts servers of a command; those still running at the test's end are closed."""
     wires: list[Wire] = []
 
-    def start(*arguments: str) -> Wire:
-        wires.append(Wire(backstory, *arguments))
+    def start(command: Command, *arguments: str) -> Wire:
+        wires.append(Wire(command, *arguments))
         return wires[-1]
 
     yield start
     for one in wires:
         one.close()
+
+
+@pytest.fixture
+def wire(backstory: Command, wire_of: Callable[..., Wire]) -> Callable[..., Wire]:
+    """Starts servers on the test's data directory."""
+    return partial(wire_of, backstory)
 
 
 @pytest.fixture
