@@ -181,3 +181,5 @@ def test_multilingual_knows_other_languages() -> None:
     assert min(german, japanese) > french
     np.testing.assert_array_equal(embedder.embed_passages(texts[:1])[0], rows[0])
     np.testing.assert_array_equal(embedder.embed_passages(["a\0b"]), embedder.embed_passages(["a b"]))
+    for endless in ("wort " * 5000, "漢字語" * 3000):
+        np.testing.assert_array_equal(embedder.embed_query(endless), embedder.embed_query(endless + "hund"))
