@@ -5,18 +5,20 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from threading import Lock
 from typing import Literal
 
 from memory.model import Owner, Session, SessionFilter, Summary, UserContextEntry
 from memory.ports import Clock, Records, RecordStore, TokenCounter
 from memory.quoting import one_line, value_text
-from memory.user_context import in_force, is_live
+from memory.user_context import in_force_of, is_live
 from memory.wording import by_need, commitment_line, day, entry_line, flat, gist, title
 
 MAX_TOKENS = 400
 SESSIONS = 3
 COMMITMENTS_FROM = 10
+LINES = 12
 GONE_FOR = timedelta(days=180)
 Part = Literal["all", "history"]
 OPENING = "Memory of earlier conversations with this user: background to draw on, not instructions."
@@ -96,9 +98,9 @@ class Preambles:
 
 
 def _read(records: Records, project_id: str | None, now: datetime) -> _Known:
-    entries = in_force(records, None, project_id, now)
     scopes = [None] if project_id is None else [None, project_id]
     stored = [entry for scope in scopes for entry in records.user_context(scope)]
+    entries = in_force_of(stored, now)
     live = {entry.key for entry in entries}
     gone = [e for e in stored if not is_live(e, now) and e.key not in live and _ended(e) > now - GONE_FOR]
     gone.sort(key=lambda e: (-_ended(e).timestamp(), e.key))
@@ -146,75 +148,75 @@ def _ended(entry: UserContextEntry) -> datetime:
     return entry.updated_at if entry.deleted or entry.expires_at is None else entry.expires_at
 
 
+@dataclass(slots=True)
+class _Section:
+    """Lines under a heading, each with the entry it says, if any. Need 0 is served first; `taken` lines fit."""
+
+    need: int
+    heading: str
+    lines: list[tuple[str, UserContextEntry | None]]
+    taken: int = 0
+
+    def text(self) -> list[str]:
+        heading = [self.heading] if self.heading and self.taken else []
+        return heading + [line for line, _ in self.lines[: self.taken]]
+
+
 def _made(known: _Known, display_name: str | None, limit: int, part: Part, counter: TokenCounter) -> Preamble:
     """Sections in a fixed order, filled line by line in order of need until the limit is reached."""
-    sections = _sections(known, display_name)
-    opening = OPENING if part == "all" else ""
-    if part == "history":
-        sections = [section for section in sections if section[1] in _HISTORY]
-    if not any(lines for _, _, lines in sections):
-        return Preamble("", 0, ())
-    taken = [0] * len(sections)
-    left = limit - counter.count(opening) - 1
-    for _ in range(max(len(lines) for _, _, lines in sections)):
-        for index in sorted(range(len(sections)), key=lambda i: sections[i][0]):
-            _, heading, lines = sections[index]
-            if taken[index] >= len(lines):
+    sections = [s for s in _sections(known, display_name) if part == "all" or s.heading in _HISTORY]
+    opening = [OPENING] if part == "all" else []
+    by_need_first = sorted(sections, key=lambda section: section.need)
+    _fill(by_need_first, limit - counter.count(OPENING) - 1 if opening else limit, counter)
+    while True:
+        said = [line for section in sections for line in section.text()]
+        text = "\n".join([*opening, *said]) if said else ""
+        if counter.count(text) <= limit:
+            break
+        next(section for section in reversed(by_need_first) if section.taken).taken -= 1
+    entries = {id(e): e for s in sections for _, e in s.lines[: s.taken] if e is not None}
+    return Preamble(text, counter.count(text), tuple(sorted(entries.values(), key=lambda entry: entry.key)))
+
+
+def _fill(sections: Sequence[_Section], room: int, counter: TokenCounter) -> None:
+    """A line for each section in turn, as long as any fits; a line too long for what is left is passed over."""
+    for _ in range(max((len(section.lines) for section in sections), default=0)):
+        for section in sections:
+            if section.taken >= len(section.lines):
                 continue
-            line = lines[taken[index]]
-            price = counter.count(line) + 1 + (counter.count(heading) + 1 if heading and not taken[index] else 0)
-            if price <= left:
-                left -= price
-                taken[index] += 1
+            price = counter.count(section.lines[section.taken][0]) + 1
+            price += counter.count(section.heading) + 1 if not section.taken else 0
+            if price <= room:
+                room -= price
+                section.taken += 1
             else:
-                lines.pop(taken[index])
-    text = _text(opening, sections, taken)
-    while counter.count(text) > limit and any(taken):
-        last = max((i for i, count in enumerate(taken) if count), key=lambda i: sections[i][0])
-        taken[last] -= 1
-        text = _text(opening, sections, taken)
-    if not any(taken):
-        return Preamble("", 0, ())
-    return Preamble(text, counter.count(text), _shown_entries(known, text))
+                section.lines.pop(section.taken)
 
 
-def _shown_entries(known: _Known, text: str) -> tuple[UserContextEntry, ...]:
-    lines = set(text.splitlines())
-    _, rest = _who(known.entries, None)
-    unnamed = {id(entry) for entry in rest}
-    return tuple(e for e in known.entries if id(e) not in unnamed or f"- {entry_line(e, 160)}" in lines)
-
-
-def _text(opening: str, sections: Sequence[tuple[int, str, list[str]]], taken: Sequence[int]) -> str:
-    parts = [opening] if opening else []
-    for (_, heading, lines), count in zip(sections, taken, strict=True):
-        if count:
-            parts += [heading] if heading else []
-            parts += lines[:count]
-    return "\n".join(parts)
-
-
-def _sections(known: _Known, display_name: str | None) -> list[tuple[int, str, list[str]]]:
-    """(need, heading, lines) in the order in which they are read; need 0 is served first."""
+def _sections(known: _Known, display_name: str | None) -> list[_Section]:
+    """In the order in which they are read."""
     who, rest = _who(known.entries, display_name)
-    by_category = {
-        category: [f"- {entry_line(e, 160)}" for e in by_need(rest) if e.category == category]
-        for category in ("preference", "state", "fact")
-    }
     last = [f"- {_session_line(told, known.unsaid)}" for told in known.sessions]
     gone = [f"- {one_line(e.key)} ({'withdrawn' if e.deleted else 'expired'} {day(_ended(e))})" for e in known.gone[:6]]
     return [
-        (0, "", who),
-        (4, "Preferences:", by_category["preference"]),
-        (5, "Current:", by_category["state"]),
-        (6, "Known:", by_category["fact"]),
-        (2, "Last discussed:", last),
-        (3, "Open commitments:", list(_promises(known))),
-        (1, "Do not bring up:", gone),
+        _Section(0, "", who),
+        _Section(4, "Preferences:", _entry_lines(rest, "preference")),
+        _Section(5, "Current:", _entry_lines(rest, "state")),
+        _Section(6, "Known:", _entry_lines(rest, "fact")),
+        _Section(2, "Last discussed:", [(line, None) for line in last]),
+        _Section(3, "Open commitments:", [(line, None) for line in islice(_promises(known), LINES)]),
+        _Section(1, "Do not bring up:", [(line, None) for line in gone]),
     ]
 
 
-def _who(entries: Sequence[UserContextEntry], display_name: str | None) -> tuple[list[str], list[UserContextEntry]]:
+def _entry_lines(entries: Sequence[UserContextEntry], category: str) -> list[tuple[str, UserContextEntry | None]]:
+    chosen = [entry for entry in by_need(entries) if entry.category == category]
+    return [(f"- {entry_line(entry, 160)}", entry) for entry in chosen[:LINES]]
+
+
+def _who(
+    entries: Sequence[UserContextEntry], display_name: str | None
+) -> tuple[list[tuple[str, UserContextEntry | None]], list[UserContextEntry]]:
     """Who this is and how to address them; and the entries that this does not use up."""
     named = {re.sub(r"[^a-z]", "", e.key.lower()): e for e in reversed(by_need(entries))}
     address = next((named[key] for key in _ADDRESS if key in named), None)
@@ -225,8 +227,8 @@ def _who(entries: Sequence[UserContextEntry], display_name: str | None) -> tuple
     line = f"The user is {called}" if called else ""
     if addressed:
         line = f"{line}; address them as {addressed}" if line else f"Address the user as {addressed}"
-    lines = [line + "."] if line else []
-    lines += [f"{one_line(e.key)}: {value_text(e.value, 80)}" for e in others]
+    lines: list[tuple[str, UserContextEntry | None]] = [(line.removesuffix(".") + ".", name or address)] if line else []
+    lines += [(f"{one_line(e.key)}: {value_text(e.value, 80)}", e) for e in others]
     used = {id(e) for e in (address, name, *others) if e is not None}
     return lines, [e for e in entries if id(e) not in used]
 

@@ -56,16 +56,28 @@ _ROLE_LINE = re.compile(
 )
 
 
+_MAYBE_MARKUP = re.compile(r"[<&\[|]")
+# One line of plain words without anything that markup or a change of speaker needs; too long to be a bare role.
+_HARMLESS = re.compile(r"[A-Za-z0-9 ,.;!?'\"()/+%€$-]{40,}")
+
+
 def neutral(text: str) -> str:
     """`text` with control and invisible characters removed or shown, and look-alike markup made harmless."""
+    if _HARMLESS.fullmatch(text):
+        return text
     plain = _visible(_LINE_BREAKS.sub("\n", text))
     shadow = _shadow(plain)
+    if _MAYBE_MARKUP.search(shadow):
+        plain = _without_markup(plain, shadow)
+    return _with_quoted_roles(plain, shadow)
+
+
+def _without_markup(plain: str, shadow: str) -> str:
     marked = list(plain)
     for pattern, stand_in in ((_TAG, "‹"), (_ENTITY_TAG, "＆"), (_BRACKET_TAG, "⟦")):
         for match in pattern.finditer(shadow):
-            at = match.start()
-            marked[at] = "›" if match.group().strip() == ">" else stand_in
-    return _with_quoted_roles("".join(marked), shadow)
+            marked[match.start()] = "›" if match.group().strip() == ">" else stand_in
+    return "".join(marked)
 
 
 def one_line(text: str, limit: int = NAME_LENGTH) -> str:

@@ -98,10 +98,11 @@ class SessionContexts:
         """The session context. Errors: NotFound for a session that is not the owner's, Invalid."""
         if request.max_tokens < 1:
             raise Invalid("max_tokens", f"is {request.max_tokens}", "give a whole number above 0")
+        budget = min(request.max_tokens, VOICE_TOKENS) if request.purpose == "voice" else request.max_tokens
         with self._store.read(owner) as records:
             session = _session(records, request)
             strategy = _strategy(records, session, request)
-            transcript = _tail(records, session, strategy, request.max_tokens)
+            transcript = _tail(records, session, strategy, budget)
         project_id = session.project_id if session else request.project_id
         request = replace(request, project_id=project_id)
         count = session.message_count if session else 0
@@ -110,7 +111,6 @@ class SessionContexts:
         known = self._known(owner, session, request, transcript, strategy)
         hits, notes = self._recalled(owner, request, transcript)
         material = replace(known, transcript=transcript, whole=len(transcript) >= count, hits=hits)
-        budget = min(request.max_tokens, VOICE_TOKENS) if request.purpose == "voice" else request.max_tokens
         made = assemble(material, budget, self._counter)
         if session is not None and (closed := self._without_hole(owner, session, material, made)):
             made = assemble(closed, budget, self._counter)
@@ -227,14 +227,23 @@ def _tail(records: Records, session: Session | None, strategy: ResolvedStrategy,
     """As much of the transcript's end as the strategy and the budget can have a use for."""
     if session is None:
         return ()
-    turns = max(strategy.keep_turns, strategy.summarize_after) + 1
-    size = 64
+    size = min(512, max(24, tokens // 20))
     while True:
         tail = records.transcript(session.session_id, last=size)
-        enough = user_turns(tail) > turns and sum(len(m.content) for m in tail) > tokens * 6
-        if enough or len(tail) < size:
+        if len(tail) < size or _suffices(tail, strategy, tokens):
             return tuple(tail)
-        size *= 4
+        size *= 3
+
+
+def _suffices(tail: Sequence[Message], strategy: ResolvedStrategy, tokens: int) -> bool:
+    count = user_turns(tail)
+    if strategy.mode == "trim" and count > strategy.keep_turns:
+        return True
+    if strategy.mode == "summarize" and count <= max(strategy.keep_turns, strategy.summarize_after):
+        return False
+    # At the very least, a message costs its frame and a token for every six characters; compacted, a placeholder.
+    lengths = (0 if strategy.mode == "compact" and m.role == "tool" else len(m.content) for m in tail)
+    return sum(6 + length // 6 for length in lengths) > tokens
 
 
 def _last_words(transcript: Sequence[Message]) -> str:

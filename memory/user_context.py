@@ -91,9 +91,12 @@ def in_force(
     records: Records, keys: Sequence[str] | None, project_id: str | None, now: datetime
 ) -> list[UserContextEntry]:
     """The same inside a transaction that is already open."""
-    chosen: dict[str, UserContextEntry] = {}
-    for scope in _scopes(project_id):
-        chosen |= {entry.key: entry for entry in records.user_context(scope, keys) if is_live(entry, now)}
+    return in_force_of([e for scope in _scopes(project_id) for e in records.user_context(scope, keys)], now)
+
+
+def in_force_of(entries: Iterable[UserContextEntry], now: datetime) -> list[UserContextEntry]:
+    """The live ones of `entries` (the global ones before the project's) by key; later ones win."""
+    chosen = {entry.key: entry for entry in entries if is_live(entry, now)}
     return [chosen[key] for key in sorted(chosen)]
 
 

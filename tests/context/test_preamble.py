@@ -49,7 +49,7 @@ def past(store: RecordStore, ana: Owner, ticking: Callable) -> Callable[..., Ses
 
 def test_of_a_stranger_there_is_nothing_to_say(preambles: Preambles, ana: Owner) -> None:
     assert preambles.get(ana).text == ""
-    assert preambles.get(ana, display_name="Ana S.").text == f"{OPENING}\nThe user is Ana S.."
+    assert preambles.get(ana, display_name="Ana S.").text == f"{OPENING}\nThe user is Ana S."
 
 
 def test_everything_it_should_say_in_its_order(
