@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from memory.model import Commitment, Fact, Hit, Interpreted, Json, Message, Session, Summary, UserContextEntry
 from server import schemas as wire
+from server.wire_values import iso
 
 if TYPE_CHECKING:
     from memory.recall import SearchResult, TopicResult
@@ -182,7 +183,7 @@ def session_line(session: Session) -> str:
     """A session in one line."""
     from memory.quoting import one_line
 
-    facts = [f"last active {_minute(wire.iso(session.last_activity_at))}", counted(session.message_count, "message")]
+    facts = [f"last active {_minute(iso(session.last_activity_at))}", counted(session.message_count, "message")]
     facts += [f"project {one_line(session.project_id)}"] if session.project_id else []
     facts += [session.channel] if session.channel else []
     facts += ["archived"] if session.archived_at else []
@@ -332,7 +333,7 @@ def _entry_line(row: UserContextEntry) -> str:
     value = "removed" if row.deleted else value_text(row.value, 2_000)
     notes = [row.category, f"version {row.version}"]
     notes += ["inferred"] if row.source == "inferred" else []
-    notes += [f"until {_minute(wire.iso(row.expires_at))}"] if row.expires_at else []
+    notes += [f"until {_minute(iso(row.expires_at))}"] if row.expires_at else []
     return f"- {one_line(row.key, 128)}: {value} ({', '.join(notes)})"
 
 

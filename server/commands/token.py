@@ -128,7 +128,7 @@ def read_lifetime(text: str) -> timedelta | None:
 
 def described(one: "ApiToken") -> dict[str, Any]:
     """A token's record for machines, without its hash."""
-    from server.schemas import iso
+    from server.wire_values import iso
 
     times = ("created_at", "expires_at", "revoked_at", "last_used_at")
     return {

@@ -48,7 +48,7 @@ def show(user_id: str, as_json: bool, settings: Settings) -> None:
         with directory.read(settings.tenant) as people:
             identities, history = people.identities(found.user_id), people.history(found.user_id)
     if as_json:
-        from server.schemas import iso
+        from server.wire_values import iso
 
         events: list[dict[str, Any]] = [
             {

@@ -8,9 +8,10 @@ from memory.model import MessageFilter
 from server import answers
 from server.answers import Answer
 from server.calling import Call
-from server.schemas import NotBool, TopicAnswer, count
+from server.schemas import TopicAnswer
 from server.tools import parameters as p
 from server.tools.toolbox import reads
+from server.wire_values import NotBool, count
 
 Window = Annotated[int, count(0, 50), NotBool, Field(description="Messages each side")]
 

@@ -7,9 +7,10 @@ from pydantic import Field
 from server import answers
 from server.answers import Answer
 from server.calling import Call
-from server.schemas import Entries, Id
+from server.schemas import Entries
 from server.tools import parameters as p
 from server.tools.toolbox import reads
+from server.wire_values import Id
 
 Project = Annotated[Id | None, Field(description="This project's values before the global ones")]
 

@@ -6,8 +6,9 @@ from pydantic import Field
 
 from server.answers import Answer
 from server.calling import Call
-from server.schemas import Id, Outgoing
+from server.schemas import Outgoing
 from server.tools.toolbox import writes
+from server.wire_values import Id
 
 if TYPE_CHECKING:
     from memory.identities import Identified

@@ -5,12 +5,12 @@ from typing import Annotated
 from pydantic import Field
 
 from memory.model import Channel, Role, ScopeFilter
-from server.schemas import Id, NotBool, Since, Until, count
+from server.wire_values import Id, NotBool, Since, Until, count
 
-InSession = Annotated[Id | None, Field(description="Only this session")]
+InSession = Id | None
 Session = Annotated[Id | None, Field(description="Default: the open session")]
 Project = Annotated[Id | None, Field(description="Absent: global memory")]
-InProject = Annotated[Id | None, Field(description="Only this project")]
+InProject = Id | None
 ExternalId = Annotated[Id | None, Field(description="Your call's or thread's id")]
 Scope = Annotated[ScopeFilter, Field(description="global: outside projects; project: inside any")]
 DaysBack = Annotated[float | None, Field(gt=0, le=100_000, allow_inf_nan=False), NotBool]

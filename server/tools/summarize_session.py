@@ -9,9 +9,10 @@ from server import answers
 from server.answers import Answer
 from server.calling import Call
 from server.resources import addresses
-from server.schemas import NotBool, SummaryAnswer, SummaryIn, count
+from server.schemas import SummaryAnswer, SummaryIn
 from server.tools import parameters as p
 from server.tools.toolbox import writes
+from server.wire_values import NotBool, count
 
 if TYPE_CHECKING:
     from inference.summarizers.prompting import Prompt

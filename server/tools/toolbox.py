@@ -22,7 +22,8 @@ from server.errors import argument_error, tool_error
 from server.identity import Right
 from server.json_schema import input_schema, output_schema
 from server.sampling import ask_model, can_sample
-from server.schemas import Arguments, Id, Outgoing
+from server.schemas import Outgoing
+from server.wire_values import Arguments, Id
 
 if TYPE_CHECKING:
     from inference.summarizers.prompting import Prompt

@@ -1,7 +1,7 @@
 """The tool that writes the user context."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,12 +10,15 @@ from server import answers
 from server.answers import Answer
 from server.calling import Call
 from server.resources import addresses
-from server.schemas import Entries, Id, Json, NotBool
+from server.schemas import Entries
 from server.tools import parameters as p
 from server.tools.toolbox import writes
+from server.wire_values import Id, Json, NotBool
 
 Values = Annotated[dict[str, Json], Field(description="JSON by key; null removes")]
 Days = Annotated[float | None, Field(gt=0, le=100_000, allow_inf_nan=False), NotBool]
+Source = Annotated[Literal["stated", "inferred"], Field(description="inferred never replaces what was stated")]
+Confidence = Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False), NotBool]
 Versions = Annotated[dict[str, int] | None, Field(description="Refuse if a key has moved on from this version")]
 
 
@@ -28,8 +31,10 @@ def upsert_user_context(
     source_message_id: Id | None = None,
     expected_versions: Versions = None,
     project_id: p.Project = None,
+    source: Source = "stated",
+    confidence: Confidence = None,
 ) -> Answer[Entries]:
-    """Keep facts, preferences and current state that the user stated, by key (`diet`, `currentPropertyId`), so
+    """Keep what the user stated (facts, preferences, current state) by key (`diet`, `currentPropertyId`), so
     that every later conversation knows them. Store nothing that was not said. Older values stay in the history."""
     from memory import user_context
 
@@ -43,6 +48,8 @@ def upsert_user_context(
         source_message_id=source_message_id,
         expected_versions=expected_versions,
         project_id=project_id,
+        source=source,
+        confidence=confidence,
         clock=call.memory.clock,
     )
     call.changed += addresses.after_upsert(project_id)

@@ -131,7 +131,7 @@ async def test_session_ids_complete_by_id_and_by_title(connect, server_of):
             by = ResourceTemplateReference(uri=template)
             assert await completed(by, "session_id", "gard") == [garden["session_id"]]
             assert await completed(by, "session_id", "RETURN") == [tax["session_id"]]
-            assert await completed(by, "session_id", garden["session_id"][:9]) == [garden["session_id"]]
+            assert await completed(by, "session_id", garden["session_id"][:-3]) == [garden["session_id"]]
             assert await completed(by, "session_id", "") == [tax["session_id"], garden["session_id"]]
             assert await completed(by, "other", "") == []
         recall = PromptReference(name="recall_topic")

@@ -52,12 +52,12 @@ async def test_the_clients_model_is_asked_and_its_words_are_stored(connect, samp
 
 
 @pytest.mark.parametrize("words", ["I would rather not.", None])
-async def test_without_a_usable_answer_the_summary_is_made_here_and_says_so(connect, sampling_server, words):
+async def test_without_a_usable_answer_the_summary_is_made_here_and_says_so(connect, sampling_server, era, words):
+    if words is None and era == "auto":
+        pytest.skip("a declined question ends the call on the client's side in this era")
     model = Model(words)
     async with connect(sampling_server, sampling_callback=model) as call:
         await call("record_messages", messages=[{"role": "user", "content": "Let us meet at the pier."}])
-        if words is None and call.client.protocol_version == "2026-07-28":
-            pytest.skip("a declined question ends the call on the client's side in this era")
         made = await call("summarize_session")
         assert made["producer"] == "extractive"
         assert "pier" in made["text"]

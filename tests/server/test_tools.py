@@ -286,3 +286,12 @@ async def test_a_host_that_sends_objects_as_text_is_understood(connect):
         assert stored["entries"][0]["value"] == "[tea]"
         found = await call("search_conversation_history", query='["from", "a"]')
         assert found["hits"][0]["content"] == "from a text"
+
+
+async def test_what_a_model_inferred_is_marked_and_never_replaces_what_was_stated(connect):
+    async with connect() as call:
+        await call("upsert_user_context", values={"diet": "vegan"})
+        guessed = await call("upsert_user_context", values={"mood": "hurried"}, source="inferred", confidence=0.6)
+        assert (guessed["entries"][0]["source"], guessed["entries"][0]["confidence"]) == ("inferred", 0.6)
+        assert "diet" in await call.refusal("upsert_user_context", values={"diet": "meat"}, source="inferred")
+        assert "inferred" in await call.text("get_user_context", keys=["mood"])

@@ -10,9 +10,10 @@ from pydantic import Field
 from memory.model import Channel, Role, ScopeFilter
 from server.http.rest.front import AtDesk, Query
 from server.http.rest.types import After, Before, Days, Name, Whole, Words
-from server.schemas import SearchAnswer, TopicAnswer, count
+from server.schemas import SearchAnswer, TopicAnswer
 from server.tools.get_context_around_topic import get_context_around_topic
 from server.tools.search_conversation_history import search_conversation_history
+from server.wire_values import count
 
 routes = APIRouter(tags=["search"])
 EARLIEST = datetime.min.replace(tzinfo=UTC)

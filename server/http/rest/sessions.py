@@ -26,7 +26,6 @@ from server.schemas import (
     StrategyIn,
     StrategyOut,
     SummaryAnswer,
-    count,
 )
 from server.tools.archive_session import archive_session
 from server.tools.get_session_context import get_session_context
@@ -35,6 +34,7 @@ from server.tools.record_messages import record_messages
 from server.tools.set_memory_strategy import set_memory_strategy
 from server.tools.start_session import start_session
 from server.tools.summarize_session import summarize_session
+from server.wire_values import count
 
 routes = APIRouter(tags=["sessions"])
 SessionId = Annotated[Name, Path(description="As `session_id` in answers")]

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
-from server.schemas import CommitmentIn, MessageIn, NoteIn, Since, StrategyIn, SummaryIn, Until, count
+from server.schemas import CommitmentIn, MessageIn, NoteIn, StrategyIn, SummaryIn
+from server.wire_values import Since, Until, count
 
 _CONTROL = r"\x00-\x1f\x7f-\x9f"
 _INNER = rf"[^{_CONTROL}]*"

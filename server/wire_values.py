@@ -1,0 +1,127 @@
+"""The values of the wire format: times, ids, numbers, and the bases of what comes in."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any
+
+from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+ID_LENGTH = 200
+
+
+def _absent_dropped(cls: type[BaseModel], data: Any) -> Any:
+    """An optional value that is null, or blank where text is wanted, is the same as one that is not given."""
+    if not isinstance(data, Mapping):
+        return data
+    optional = {name: f for name, f in cls.model_fields.items() if not f.is_required()}
+    return {
+        name: value
+        for name, value in data.items()
+        if name not in optional
+        or not (value is None or (isinstance(value, str) and not value.strip() and not _takes_json(optional[name])))
+    }
+
+
+def _takes_json(field: Any) -> bool:
+    return field.annotation is Any
+
+
+class Arguments(ArgModelBase):
+    """The base of every tool's arguments."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_absent(cls, data: Any) -> Any:
+        return _absent_dropped(cls, data)
+
+
+class Incoming(BaseModel):
+    """The base of every object inside a tool's arguments."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_absent(cls, data: Any) -> Any:
+        return _absent_dropped(cls, data)
+
+
+def problem(why: str, allowed: str) -> PydanticCustomError:
+    """A value's problem and what is allowed, as the two halves of the sentence that the caller reads."""
+    return PydanticCustomError("backstory", "value {why}", {"why": why, "allowed": allowed})
+
+
+def _checked_id(text: str) -> str:
+    if len(text) > ID_LENGTH:
+        raise problem(f"has {len(text)} characters", f"at most {ID_LENGTH} are allowed")
+    if not text.isprintable():
+        raise problem("holds a control character", "give printable characters only")
+    return text.strip()
+
+
+def _not_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise problem(f"is {str(value).lower()}", "give a number")
+    return value
+
+
+def _instant(value: Any, day_ends: bool = False) -> datetime:
+    if isinstance(value, datetime):
+        moment = value
+    else:
+        if not isinstance(value, str) or not value.isascii():
+            raise problem("is no time", "give ISO 8601 such as 2024-05-31 or 2024-05-31T12:00:00Z")
+        text = value.strip()
+        try:
+            moment = datetime.fromisoformat(text)
+            if len(text) <= 10:
+                moment = datetime.combine(date.fromisoformat(text), time()) + timedelta(days=day_ends)
+        except (ValueError, OverflowError):
+            raise problem("is no time", "give ISO 8601 such as 2024-05-31 or 2024-05-31T12:00:00Z") from None
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        raise problem("is outside the years 1 to 9999", "give a time within them") from None
+
+
+def _since(value: Any) -> datetime | None:
+    return None if value is None else _instant(value)
+
+
+def _until(value: Any) -> datetime | None:
+    return None if value is None else _instant(value, day_ends=True)
+
+
+def iso(moment: datetime) -> str:
+    """ISO 8601 in UTC, ending in Z, with microseconds only where there are any."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+_TIME = WithJsonSchema({"type": "string", "description": "ISO 8601"}, mode="validation")
+_TIME_OUT = WithJsonSchema({"type": "string"}, mode="serialization")
+Since = Annotated[datetime, BeforeValidator(_since), _TIME]
+Until = Annotated[datetime, BeforeValidator(_until), _TIME]
+Time = Annotated[datetime, PlainSerializer(iso, return_type=str, when_used="always"), _TIME_OUT]
+Id = Annotated[str, AfterValidator(_checked_id)]
+Json = Any
+
+
+def count(least: int, most: int) -> Any:
+    """Pydantic metadata of a whole number in these bounds."""
+    return Field(ge=least, le=most)
+
+
+NotBool = BeforeValidator(_not_bool)
