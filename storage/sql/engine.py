@@ -1,6 +1,7 @@
 """Connections: how each database is opened, and its read and write transactions."""
 
 import os
+import random
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from storage.sql.failures import explained_errors
 from storage.sql.turnstile import Turnstile
 
 BUSY_TIMEOUT_S = 30
+RETRY_S = (0.0005, 0.004)
 SQLITE = "sqlite:///"
 GIVE = "give sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
 
@@ -125,20 +127,33 @@ def make_private_file(path: Path) -> None:
 
 def switch_to_wal(db: sqlite3.Connection) -> None:
     """The first opening of a file switches its journal. SQLite does not wait there for another that does the same."""
+    insist(db, "PRAGMA journal_mode=WAL")
+
+
+def begin_sqlite(db: Connection) -> None:
+    driver: Any = db.connection.dbapi_connection
+    if not db.get_execution_options().get("immediate", False):
+        driver.execute("BEGIN").close()
+        return
+    # SQLite's own waiting sleeps up to a tenth of a second at a time, while those who come later take the lock.
+    driver.execute("PRAGMA busy_timeout=0").close()
+    try:
+        insist(driver, "BEGIN IMMEDIATE")
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}").close()
+
+
+def insist(db: sqlite3.Connection, statement: str) -> None:
+    """Tries again and again while another process holds the lock, until the time-out."""
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:
-            db.execute("PRAGMA journal_mode=WAL").close()
+            db.execute(statement).close()
             return
         except sqlite3.OperationalError as error:
             if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > deadline:
                 raise
-            time.sleep(0.01)
-
-
-def begin_sqlite(db: Connection) -> None:
-    immediate = db.get_execution_options().get("immediate", False)
-    db.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+            time.sleep(random.uniform(*RETRY_S))
 
 
 def prepare_postgresql(connection: Any, _record: object) -> None:
