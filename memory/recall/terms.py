@@ -101,6 +101,8 @@ def variants(word: str, languages: tuple[str, ...]) -> Token:
         found[fold(stem(word, language))] = None
         if folded != word:
             found[fold(stem(folded, language))] = None
+        if language == "dutch":  # its stemmer takes off an s that is the root's own: fiets, but fietsen
+            found[folded] = None
     return tuple(found)
 
 
