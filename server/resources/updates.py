@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import anyio.lowlevel
 from mcp.shared.subscriptions import ResourceUpdated, ServerEvent
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mcp.server.session import ServerSession
 
 log = logging.getLogger("backstory.updates")
+PATIENCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,14 @@ class Updates:
             if heard is not None and heard.owner == owner:
                 for uri in _named(heard.uris, wanted):
                     listener(ResourceUpdated(uri=uri))
-        for subscriber in list(self._subscribers.values()):
-            if subscriber.owner == owner:
-                for uri in _named(subscriber.uris, wanted):
-                    await subscriber.session.send_resource_updated(uri)
+        for connection, subscriber in list(self._subscribers.items()):
+            if subscriber.owner == owner and (uris := _named(subscriber.uris, wanted)):
+                with anyio.move_on_after(PATIENCE_SECONDS) as waiting:
+                    for uri in uris:
+                        await subscriber.session.send_resource_updated(uri)
+                if waiting.cancelled_caught:
+                    log.warning("A subscriber does not read what it is told; it is told nothing any more")
+                    self._subscribers.pop(connection, None)
         await anyio.lowlevel.checkpoint()
 
 

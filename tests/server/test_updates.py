@@ -1,11 +1,15 @@
 """Subscribers hear of exactly what changed, in both protocol eras, and never of another user's changes."""
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import SimpleNamespace
 
 import anyio
 import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
+
+from memory.model import Owner
+from server.resources import updates
 
 pytestmark = [
     pytest.mark.anyio,
@@ -145,9 +149,30 @@ async def test_unsubscribing_ends_the_notices(connect, server, era):
 
 
 async def test_a_connection_that_ended_is_forgotten(connect, server, era):
-    updates = server.desk.updates
+    registry = server.desk.updates
     async with connect() as call:
         async with subscribed(server, era, STATIC, {}):
-            assert len(updates._subscribers) + len(updates._streams) == 1
+            assert len(registry._subscribers) + len(registry._streams) == 1
         await call("start_session")
-    assert len(updates._subscribers) + len(updates._streams) == 0
+    assert len(registry._subscribers) + len(registry._streams) == 0
+
+
+async def test_a_subscriber_that_does_not_read_holds_nobody_up(monkeypatch):
+    class Stuck:
+        """A session whose client has stopped reading."""
+
+        def __init__(self):
+            self._connection = SimpleNamespace(exit_stack=AsyncExitStack())
+            self.told = 0
+
+        async def send_resource_updated(self, uri):
+            self.told += 1
+            await anyio.sleep_forever()
+
+    monkeypatch.setattr(updates, "PATIENCE_SECONDS", 0.05)
+    stuck, owner, registry = Stuck(), Owner("t", "u"), updates.Updates()
+    registry.add(owner, stuck, "memory://sessions")
+    with anyio.fail_after(5):
+        await registry.announce(owner, ["memory://sessions"])
+        await registry.announce(owner, ["memory://sessions"])
+    assert stuck.told == 1
