@@ -1,7 +1,6 @@
 """Subscribers hear of exactly what changed, in both protocol eras, and never of another user's changes."""
 
 from contextlib import AsyncExitStack, asynccontextmanager
-from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -158,11 +157,14 @@ async def test_a_connection_that_ended_is_forgotten(connect, server, era):
 
 
 async def test_a_subscriber_that_does_not_read_holds_nobody_up(monkeypatch):
+    class Connection:
+        exit_stack = AsyncExitStack()
+
     class Stuck:
         """A session whose client has stopped reading."""
 
         def __init__(self):
-            self._connection = SimpleNamespace(exit_stack=AsyncExitStack())
+            self._connection = Connection()
             self.told = 0
 
         async def send_resource_updated(self, uri):
