@@ -155,8 +155,8 @@ class SqlRecords:
         end = Position(ENDLESS, ENDLESS)
         # A message that changed often comes often: read on until enough different ones are found.
         while len(found) < limit:
-            bounds = {**place(position), "end_xid": end.xid, "end_id": end.change_id, "most": limit}
-            rows = self._rows(sql.CHANGED_MESSAGES, **bounds).all()
+            bounds = {**place(position), "end_xid": end.xid, "end_change_id": end.change_id, "most": limit}
+            rows = self._rows(sql.CHANGED_MESSAGES[self._db.dialect.name], **bounds).all()
             for row in rows:
                 found.setdefault(row.message_id, to_message(row[2:]))
             if len(rows) < limit:

@@ -187,9 +187,24 @@ STRATEGY = select(memory_strategies.c.strategy).where(
 
 # The feed
 
-AFTER = tuple_(changes.c.xid, changes.c.change_id) > tuple_(
-    bindparam("xid", type_=changes.c.xid.type), bindparam("change_id", type_=changes.c.change_id.type)
-)
+position = tuple_(changes.c.xid, changes.c.change_id)
+
+
+def bound(prefix: str) -> Any:
+    kinds = {"xid": changes.c.xid.type, "change_id": changes.c.change_id.type}
+    return tuple_(*(bindparam(prefix + name, type_=kind) for name, kind in kinds.items()))
+
+
+# SQLite, where every xid is 0, cannot seek to a pair whose second half is the row's own number: it would read the
+# whole feed. So it is told that the first half is known.
+AFTER = {
+    "sqlite": (changes.c.xid == literal_column("0")) & (changes.c.change_id > bindparam("change_id")),
+    "postgresql": position > bound(""),
+}
+BEFORE = {
+    "sqlite": changes.c.change_id < bindparam("end_change_id"),
+    "postgresql": position < bound("end_"),
+}
 MOST = bindparam("most", type_=Integer())
 
 # Of PostgreSQL's transactions: the present one, the oldest that is open, the first that has not begun.
@@ -202,7 +217,7 @@ NOT_BEGUN: ColumnElement[int] = literal_column(f"pg_snapshot_xmax(pg_current_sna
 SETTLED: dict[str, Any] = {"sqlite": true(), "postgresql": changes.c.xid < OLDEST_OPEN}
 FEED = {
     name: select(*columns_of(changes, CHANGE_FIELDS))
-    .where(AFTER, settled)
+    .where(AFTER[name], settled)
     .order_by(changes.c.xid, changes.c.change_id)
     .limit(MOST)
     for name, settled in SETTLED.items()
@@ -215,8 +230,8 @@ HEAD = {
     .limit(1)
     for name, settled in SETTLED.items()
 }
-CHANGED_MESSAGES = (
-    select(changes.c.xid, changes.c.change_id, *columns_of(messages, MESSAGE_FIELDS))
+CHANGED_MESSAGES = {
+    name: select(changes.c.xid, changes.c.change_id, *columns_of(messages, MESSAGE_FIELDS))
     .join(
         messages,
         and_(
@@ -225,15 +240,11 @@ CHANGED_MESSAGES = (
             messages.c.message_id == changes.c.message_id,
         ),
     )
-    .where(
-        owned(changes),
-        AFTER,
-        tuple_(changes.c.xid, changes.c.change_id)
-        < tuple_(bindparam("end_xid", type_=changes.c.xid.type), bindparam("end_id", type_=changes.c.change_id.type)),
-    )
+    .where(owned(changes), AFTER[name], BEFORE[name])
     .order_by(changes.c.xid.desc(), changes.c.change_id.desc())
     .limit(MOST)
-)
+    for name in SETTLED
+}
 # A change carries its transaction's id, or 0 where ids commit in order.
 INSERT_CHANGE = {
     "sqlite": changes.insert().inline().values(xid=literal_column("0")),
