@@ -1,11 +1,13 @@
 """How user context, summaries and sessions are put into words for a model: short, on one line each, neutralised."""
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
 from memory.model import Commitment, Fact, Session, Summary, UserContextEntry
 from memory.quoting import neutral, one_line, value_text
 
+_BULLET = re.compile(r"^- (?:\[\d+\] )?")
 _ORDER = {"state": 0, "preference": 1, "fact": 2}
 
 
@@ -51,24 +53,25 @@ def commitment_line(commitment: Commitment) -> str:
 
 
 def summary_lists(summary: Summary, shown: Collection[str] = ()) -> list[str]:
-    """The lists of a summary, a heading before each, without what its text or the messages `shown` (ids) say."""
+    """The lists of a summary, a heading before each, the newest entries first and not too many of a kind, without what
+    its text or the messages `shown` (ids) say."""
     said = _plain(summary.draft.text)
     draft = summary.draft
     found: list[str] = []
-    for heading, items in (
-        ("Commitments:", [(commitment_line(c), c.what, c.message_id) for c in draft.commitments]),
-        ("Decisions:", _texts(draft.decisions)),
-        ("Open questions:", _texts(draft.open_questions)),
-        ("Facts:", _texts(draft.facts)),
+    for heading, most, items in (
+        ("Commitments:", 6, [(commitment_line(c), c.what, c.message_id) for c in draft.commitments]),
+        ("Open questions:", 4, _texts(draft.open_questions)),
+        ("Decisions:", 6, _texts(draft.decisions)),
+        ("Facts:", 8, _texts(draft.facts)),
     ):
-        new = [f"- {line}" for line, words, id_ in items if id_ not in shown and not _says(said, words)]
-        found += [heading, *new] if new else []
+        new = [f"- {line}" for line, words, id_ in reversed(items) if id_ not in shown and not _says(said, words)]
+        found += [heading, *new[:most]] if new else []
     return found
 
 
 def gist(summary: Summary, limit: int) -> str:
     """What a summary says first, on one line; headings and bullets dropped."""
-    lines = [line.removeprefix("- ") for line in summary.draft.text.splitlines() if line.strip()]
+    lines = [_BULLET.sub("", line) for line in summary.draft.text.splitlines() if line.strip()]
     if len(lines) > 1 and lines[0].endswith(":"):
         lines = lines[1:]
     return flat(" ".join(lines), limit)

@@ -177,6 +177,11 @@ def sentence_start(name: str) -> str:
     return name[:1].upper() + name[1:]
 
 
+def matters(text: str) -> bool:
+    """Whether it decides, promises or states a fact."""
+    return is_decision(text) or states_fact(text) or bool(_PROMISE.search(text))
+
+
 def is_kept_promise(line: str, later: Sequence[Sentence]) -> bool:
     """Whether the line promises something that a later sentence reports as done."""
     match = _PROMISE.search(line)

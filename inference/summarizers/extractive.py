@@ -24,6 +24,7 @@ Item = TypeVar("Item")
 CANDIDATES = 64
 LINES = 14
 _HEADING = re.compile(r"^Conversation of (?P<first>\d{1,2} \w+ -?\d{1,4}).* \(messages? 1(?: to \d+)?\):$")
+_NUMBERED = re.compile(r"^- \[(\d+)\] ")
 _SINCE = "Since then:"
 _LIMITS = {"decisions": 20, "commitments": 20, "open_questions": 10, "facts": 30, "entities": 40}
 
@@ -90,21 +91,14 @@ class ExtractiveSummarizer:
 
     def _chosen(self, old: list[str], new: list[_Line], room: int, share: float, first_day: str) -> list[str]:
         """Lines that fit, the old ones' share first, then the new ones by worth and difference, in order of time."""
-        kept: list[str] = []
-        left = int(room * share) if new else room
-        for line in _spread(old):
-            price = self._count(line) + 1
-            if price <= left:
-                kept.append(line)
-                left -= price
-        kept.sort(key=old.index)
+        kept = _thinned(old, int(room * share) if new else room, self._count)
         left = room - sum(self._count(line) + 1 for line in kept)
         picked: list[_Line] = []
         pool = list(new)
         while pool and len(picked) < max(4, min(LINES, math.ceil(len(new) * 0.75))):
             best = max(pool, key=lambda line: (line.worth - 1.6 * _nearest(line, picked, kept), -line.order))
             pool.remove(best)
-            price = self._count(best.text) + 8
+            price = self._count(_written([best], first_day)[0]) + 1
             dull = best.worth < 0 and len(picked) > 2
             if price <= left and not dull and _nearest(best, picked, kept) < 0.6:
                 picked.append(best)
@@ -136,7 +130,7 @@ def _read(previous: Summary | None) -> tuple[str, list[str]]:
     prose: list[str] = []
     lines: list[str] = []
     for line in previous.draft.text.splitlines():
-        if line.startswith("- "):
+        if _NUMBERED.match(line):
             lines.append(line)
         elif line.strip() and line != _SINCE and not _HEADING.match(line):
             prose.append(line)
@@ -213,25 +207,21 @@ def _nearest(line: _Line, picked: Sequence[_Line], kept: Sequence[str]) -> float
     return max(overlaps, default=0.0)
 
 
-def _spread(lines: list[str]) -> list[str]:
-    """Lines in an order that keeps every part of the past when only some fit: first, last, then the middles."""
-    order: list[int] = []
-    spans = [(0, len(lines) - 1)]
-    for index in (0, len(lines) - 1):
-        if 0 <= index < len(lines) and index not in order:
-            order.append(index)
-    while spans:
-        first, last = spans.pop(0)
-        middle = (first + last) // 2
-        if first <= last and middle not in order:
-            order.append(middle)
-        if last - first > 1:
-            spans += [(first, middle), (middle, last)]
-    return [lines[i] for i in order]
+def _thinned(lines: list[str], room: int, count: Callable[[str], int]) -> list[str]:
+    """Lines that fit, dropped where they stand closest, so that every part of the past keeps a voice; the first stays
+    longest, and what decides, promises or states a fact counts half as much again."""
+    kept = [(int(match[1]), line) for line in lines if (match := _NUMBERED.match(line))]
+    spent = sum(count(line) + 1 for _, line in kept)
+    while kept and spent > room:
+        places = [0, *(place for place, _ in kept), kept[-1][0]]
+        gaps = [(places[i + 2] - places[i]) * (1.5 if cues.matters(line) else 1.0) for i, (_, line) in enumerate(kept)]
+        drop = min(range(min(1, len(kept) - 1), len(kept)), key=lambda i: (gaps[i], i))
+        spent -= count(kept.pop(drop)[1]) + 1
+    return [line for _, line in kept]
 
 
 def _written(lines: Sequence[_Line], first_day: str) -> list[str]:
-    """One bullet for each message, with its speaker and, where it is not the first day, the date."""
+    """One bullet for each message, with its number, its speaker and, where it is not the first day, the date."""
     found: list[str] = []
     last: int | None = None
     for line in lines:
@@ -241,7 +231,7 @@ def _written(lines: Sequence[_Line], first_day: str) -> list[str]:
             found[-1] += " " + line.text
         else:
             when = f" ({_day(message)})" if _day(message) != first_day else ""
-            found.append(f"- {cues.sentence_start(cues.speaker(message))}{when}: {line.text}")
+            found.append(f"- [{message.seq}] {cues.sentence_start(cues.speaker(message))}{when}: {line.text}")
         last = message.seq
     return found
 

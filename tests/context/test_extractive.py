@@ -46,7 +46,7 @@ def made(draft: object, messages: list[Message], version: int = 1) -> Summary:
 
 def test_what_matters_is_kept_and_small_talk_is_not(summarizer: ExtractiveSummarizer, call: list[Message]) -> None:
     text = summarizer.summarize(None, call, 300).text
-    assert text.startswith("Conversation of 7 May 2025 between the user and the assistant (messages 1 to 10):\n- ")
+    assert text.startswith("Conversation of 7 May 2025 between the user and the assistant (messages 1 to 10):\n- [1] ")
     for kept in ("350,000 euros", "allergic to cats", "visit on Tuesday", "by Friday"):
         assert kept in text
     for left in ("Perfect, thank you", "You're welcome", "good to hear from you"):
@@ -118,7 +118,7 @@ def test_prose_of_another_producer_is_kept_in_front(
     own = Summary("s", 1, SummaryDraft("Ana wants a flat.\nShe is in a hurry."), 10, "agent", call[-1].occurred_at)
     text = summarizer.summarize(own, [message(11, "user", "My sister Rita lives in Faro since 2019.")], 200).text
     assert text.startswith(
-        "Ana wants a flat.\nShe is in a hurry.\nSince then:\n- The user (7 May 2025): My sister Rita"
+        "Ana wants a flat.\nShe is in a hurry.\nSince then:\n- [11] The user (7 May 2025): My sister Rita"
     )
     again = Summary("s", 2, SummaryDraft(text), 11, "extractive", call[-1].occurred_at)
     text = summarizer.summarize(again, [message(12, "user", "I also own a garage in Braga.")], 200).text
