@@ -1,126 +1,133 @@
-"""Asks every question of a data set, and sets the figures beside those of the baselines."""
+"""Running a recall bench from a data file to a report."""
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from memory.errors import Invalid
-from memory.ports import Embedder
-from memory.recall.ranking import FEATURES
-from server.bench.datasets import APART, BenchQuestion, Conversation, load
-from server.bench.metrics import NAMES, Figures, difference, figures, mean
-from server.bench.rankings import Ranking, baseline_rankings, recall_ranking
+from memory.recall.weights import weights_for
+from server.bench.datasets import Conversation, load
+from server.bench.metrics import Found, figures
+from server.bench.rankings import Ranking, baselines, recall_ranking
+from server.bench.report import RecallReport, Row, Run
 from server.bench.store import BenchStore, Told, filled
 
-COMPARED = ("recall@10", "ndcg@10")
+
+def silent(what: str, done: int, total: int) -> None:
+    """No progress shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to measure: `without` switches features off, `ablate` does so one by one, beside the whole."""
+def run_recall_bench(
+    data_path: Path,
+    *,
+    embedder: str = "bundled",
+    without: Sequence[str] = (),
+    ablate: bool = False,
+    compare: bool = False,
+    reworded: bool = False,
+    directory: Path | None = None,
+    told: Told = silent,
+) -> RecallReport:
+    """Records the data set in a real store, asks every question, and reports.
 
-    data: Path
-    without: tuple[str, ...] = ()
-    ablate: bool = False
-    baselines: bool = True
-    reworded: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One question's figures under one ranking."""
-
-    conversation: str
-    question: BenchQuestion
-    ranked: tuple[str, ...]
-    figures: Figures
-
-
-def run_recall_bench(plan: Plan, embedder: Embedder | None, told: Told) -> dict[str, Any]:
-    """The whole measurement as JSON: `overall`, `by_category`, `apart`, `rankings` with differences, `questions`.
-
-    Errors: Invalid for a file that cannot be read or a feature that does not exist.
+    `without` switches features off; `ablate` compares with each feature off in turn, `compare` with the baselines and
+    with recall whole when something is off; `reworded` passes the questions' own `queries` on; `directory` keeps the
+    store there. Errors: Invalid (file, feature), Unavailable (embedder, index).
     """
-    unknown = [name for name in plan.without if name not in FEATURES]
-    if unknown:
-        raise Invalid("--without", f"names {unknown[0]!r}", f"features are {', '.join(FEATURES)}")
-    conversations = load(plan.data)
-    with filled(conversations, embedder, None, told) as bench:
-        compared = {"recall": recall_ranking(bench, without=plan.without, reworded=plan.reworded)}
-        if plan.ablate:
-            for name in FEATURES:
-                without = (*plan.without, name)
-                compared[f"without {name}"] = recall_ranking(bench, without=without, reworded=plan.reworded)
-        if plan.baselines:
-            compared.update(baseline_rankings(bench))
-        rows = {name: asked(bench, conversations, rank, name, told) for name, rank in compared.items()}
-    return report(plan, embedder, conversations, rows)
+    from inference.embedders import load_embedder
+
+    conversations = load(data_path)
+    model = load_embedder(embedder)
+    weights = weights_for(model.name if model else None)
+    used = _less(weights, without)
+    with filled(conversations, model, directory, told) as bench:
+        main = _run(
+            "recall" + "".join(f" -{name}" for name in without),
+            recall_ranking(bench, used, reworded=reworded),
+            bench,
+            conversations,
+            told,
+        )
+        others: dict[str, Ranking] = {}
+        if compare:
+            others |= baselines(bench)
+            if without:
+                others["recall"] = recall_ranking(bench, weights, reworded=reworded)
+        if ablate:
+            for name in [n for n, weight in used.items() if weight]:
+                others[f"without {name}"] = recall_ranking(bench, _less(used, [name]), reworded=reworded)
+        compared = tuple(_run(name, ranking, bench, conversations, told) for name, ranking in others.items())
+    return RecallReport(
+        data=data_path.name,
+        embedder=model.name if model else "none",
+        conversations=len(conversations),
+        messages=sum(len(s.messages) for c in conversations for s in c.sessions),
+        left_out=sum(c.left_out for c in conversations),
+        main=main,
+        others=compared,
+    )
 
 
-def asked(bench: BenchStore, conversations: Sequence[Conversation], rank: Ranking, name: str, told: Told) -> list[Row]:
+def _less(weights: Mapping[str, float], without: Sequence[str]) -> dict[str, float]:
+    for name in without:
+        if name not in weights:
+            raise Invalid("The feature", f"{name!r} is not known", f"known are {', '.join(weights)}")
+    return {name: 0.0 if name in without else weight for name, weight in weights.items()}
+
+
+def _run(name: str, ranking: Ranking, bench: BenchStore, conversations: Sequence[Conversation], told: Told) -> Run:
     rows: list[Row] = []
-    every = [(conversation, question) for conversation in conversations for question in conversation.questions]
-    for done, (conversation, question) in enumerate(every):
-        told(f"asking, {name}", done, len(every))
-        evidence = [bench.ids[conversation.name, wanted] for wanted in question.evidence]
-        ranking = rank(conversation, question)
-        measured = figures(ranking, evidence, [bench.sessions[message_id] for message_id in evidence])
-        rows.append(Row(conversation.name, question, tuple(hit.message_id for hit in ranking[:20]), measured))
-    told(f"asking, {name}", len(every), len(every))
-    return rows
+    total = sum(len(c.questions) for c in conversations)
+    for conversation in conversations:
+        for question in conversation.questions:
+            told(name, len(rows), total)
+            began = time.perf_counter()
+            found = ranking(conversation, question)
+            took = 1000 * (time.perf_counter() - began)
+            evidence = [bench.ids[conversation.name, e] for e in question.evidence]
+            rows.append(
+                Row(
+                    conversation=conversation.name,
+                    question_id=question.question_id,
+                    question=question.text,
+                    category=question.category,
+                    asked_at=question.asked_at.isoformat(),
+                    milliseconds=took,
+                    figures=figures(found, evidence, [bench.sessions[e] for e in evidence]),
+                    places=_places(found, evidence),
+                    first=tuple(hit.message_id for hit in found[:10]),
+                )
+            )
+    told(name, total, total)
+    return Run(name, tuple(rows))
 
 
-def report(
-    plan: Plan, embedder: Embedder | None, conversations: Sequence[Conversation], rows: Mapping[str, list[Row]]
-) -> dict[str, Any]:
-    ours = rows["recall"]
-    counted = total(ours)
-    categories = sorted({row.question.category for row in ours})
-    return {
-        "data": plan.data.name,
-        "embedder": embedder.name if embedder else None,
-        "without": list(plan.without),
-        "conversations": len(conversations),
-        "messages": sum(len(session.messages) for c in conversations for session in c.sessions),
-        "questions_asked": len(counted),
-        "questions_left_out": sum(c.left_out for c in conversations),
-        "overall": mean([row.figures for row in counted]),
-        "by_category": {name: of_category(ours, name) for name in categories if name not in APART},
-        "apart": {name: of_category(ours, name) for name in categories if name in APART},
-        "rankings": {name: compared(counted, total(others)) for name, others in rows.items()},
-        "questions": [as_json(row) for row in ours],
-    }
+def _places(found: Sequence[Found], evidence: Sequence[str]) -> dict[str, int | None]:
+    at = {hit.message_id: place for place, hit in enumerate(found, 1)}
+    return {name: at.get(name) for name in evidence}
 
 
-def total(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row.question.category not in APART]
+@contextmanager
+def progress_bar() -> "AbstractContextManager[Told]":  # type: ignore[misc]
+    """A bar on standard error, one line for each part of the work."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, Any] = {}
+
+        def told(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield told
 
 
-def of_category(rows: Sequence[Row], category: str) -> dict[str, float]:
-    picked = [row.figures for row in rows if row.question.category == category]
-    return {"questions": len(picked), **mean(picked)}
-
-
-def compared(ours: Sequence[Row], others: Sequence[Row]) -> dict[str, Any]:
-    """A ranking's figures, and how far ours is above it, with the bounds of a 95 % bootstrap interval."""
-    gaps = {
-        name: difference([row.figures[name] for row in ours], [row.figures[name] for row in others])
-        for name in COMPARED
-    }
-    return {
-        **mean([row.figures for row in others]),
-        "ours_minus_this": {name: [gap.mean, gap.low, gap.high] for name, gap in gaps.items()},
-    }
-
-
-def as_json(row: Row) -> dict[str, Any]:
-    return {
-        "conversation": row.conversation,
-        "question_id": row.question.question_id,
-        "question": row.question.text,
-        "category": row.question.category,
-        "evidence": list(row.question.evidence),
-        "ranked": list(row.ranked),
-        **{name: row.figures[name] for name in NAMES},
-    }
+def recall_command_result(data_path: Path, **options: Any) -> RecallReport:
+    """The same with a progress bar on standard error."""
+    with progress_bar() as told:
+        return run_recall_bench(data_path, told=told, **options)
