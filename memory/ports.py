@@ -76,6 +76,10 @@ class Records(Protocol):
         """Distinct speaker names; of every scope when `project_id` is None."""
         ...
 
+    def projects(self) -> list[str]:
+        """The ids of all projects that have sessions or user context, in order."""
+        ...
+
     def message_count(self) -> int: ...
 
     def changes_after(self, position: Position, limit: int) -> list[Change]:

@@ -27,8 +27,7 @@ def portions(store: RecordStore, owner: Owner) -> Iterator[Portion]:
             yield session
             yield from transcript(records, session)
             yield from records.summaries(session.session_id)
-        projects = sorted({session.project_id for session in sessions if session.project_id is not None})
-        for project_id in (None, *projects):
+        for project_id in (None, *records.projects()):
             for entry in records.user_context(project_id):
                 if not entry.deleted:
                     yield entry

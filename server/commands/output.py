@@ -5,9 +5,12 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, Protocol
 
 import click
+
+SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress(Protocol):
@@ -50,8 +53,14 @@ def progress(text: str) -> Generator[Progress, None, None]:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
         task = bars.add_task(text, total=None)
+        told = monotonic()
 
         def move(done: float, total: float | None = None, text: str | None = None) -> None:
+            nonlocal told
             bars.update(task, completed=done, total=total, description=text)
+            if not console.is_terminal and monotonic() - told > SECONDS_BETWEEN_LINES:
+                told = monotonic()
+                share = f" ({done / total:.0%})" if total else ""
+                click.echo(f"{bars.tasks[0].description}{share}", err=True)
 
         yield move

@@ -32,8 +32,9 @@ from storage.sql.rows import (
     to_strategy,
     to_summary,
 )
-from storage.sql.tables import messages, sessions
-from storage.sql.types import Micros, SafeText
+from storage.sql.tables import GLOBAL, messages, sessions
+from storage.sql.tables import user_context as entries
+from storage.sql.types import Micros, SafeText, to_stored
 
 T = TypeVar("T")
 
@@ -130,7 +131,8 @@ class SqlRecords:
         return self._many_messages(sql.TRANSCRIPT_START, place=session_id, first=from_seq, last=ENDLESS, most=limit)
 
     def windows(self, spans: Sequence[tuple[str, int, int]]) -> list[Message]:
-        return [m for span in joined(spans) for m in self.transcript(*span)]
+        whole = [[to_stored(session_id), first, last] for session_id, first, last in joined(spans)]
+        return self._many_messages(sql.WINDOWS[self._db.dialect.name], spans=whole) if whole else []
 
     def all_messages(self, where: MessageFilter, after: tuple[str, int] | None, limit: int) -> list[Message]:
         query = sql.MESSAGES.where(*message_conditions(where))
@@ -142,6 +144,11 @@ class SqlRecords:
     def participants(self, project_id: str | None) -> list[str]:
         query = sql.PARTICIPANTS if project_id is None else sql.PARTICIPANTS_OF_PROJECT
         return sorted(self._rows(query, place=project_id).scalars())
+
+    def projects(self) -> list[str]:
+        in_sessions = select(sessions.c.project_id).where(self._mine(sessions), sessions.c.project_id.is_not(None))
+        in_context = select(entries.c.project_key).where(self._mine(entries), entries.c.project_key != GLOBAL)
+        return sorted(self._db.execute(in_sessions.union(in_context)).scalars())
 
     def message_count(self) -> int:
         return int(self._rows(sql.MESSAGE_COUNT).scalar_one())

@@ -114,8 +114,15 @@ def test_an_export_into_an_empty_store_gives_the_same_messages(
         "entities": {"x": [True]}, "metadata": {"k": "v\u0000"}, "status": "interrupted",
     }  # fmt: skip
     context = {"type": "user_context", "key": "city", "value": {"name": "Porto"}, "category": "state", "updated_at": at}
+    alone = {**context, "key": "lonely", "value": None, "project_id": "without sessions"}
     first = write_jsonl(
-        "a.jsonl", rich, {**HELLO, "id": "7"}, {**HELLO, "content": ""}, {"role": "user", "content": "x"}, context
+        "a.jsonl",
+        rich,
+        {**HELLO, "id": "7"},
+        {**HELLO, "content": ""},
+        {"role": "user", "content": "x"},
+        context,
+        alone,
     )
     backstory("import", str(first))
     lines = exported(backstory)
@@ -124,6 +131,7 @@ def test_an_export_into_an_empty_store_gives_the_same_messages(
         if name not in ("external_id", "project_id", "title", "channel"):
             assert kept[name] == value, name
     assert any(line["type"] == "user_context" and line["value"] == {"name": "Porto"} for line in lines)
+    assert any(line.get("project_id") == "without sessions" and line["value"] is None for line in lines)
     out = tmp_path / "all.jsonl"
     backstory("export", "--format", "jsonl", "-o", str(out))
     assert [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] == lines
