@@ -19,7 +19,7 @@ from storage.lance.tables import Entry, matching, rows
 FIRST_BATCH: Final = 32
 LARGE_BATCH_CHARACTERS: Final = 8 << 20
 KEYS_A_DELETE: Final = 500
-TEXTS_A_CALL: Final = 32
+TEXTS_A_CALL: Final = 16
 WRITE_SECONDS: Final = 300.0
 PROBED: Final = 50
 

@@ -148,7 +148,8 @@ class Follower:
         return pause
 
     def _again(self, why: str) -> float:
-        return self._patience.failed(why)
+        # What is being closed around an ending thread is nobody's trouble.
+        return 0.0 if self._ending.is_set() else self._patience.failed(why)
 
     def _failed(self, failure: LanceFailed) -> float:
         if failure.surroundings:

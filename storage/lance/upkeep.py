@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from typing import Final
 
@@ -92,7 +93,7 @@ class Upkeep:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                env=os.environ | {"LANCEDB_LOG": "error"},
+                env=os.environ | {"LANCEDB_LOG": "error", "PYTHONPATH": _module_path()},
             )
         except OSError as error:
             self._barred[fold.build.table] = time.monotonic() + self._limit
@@ -119,3 +120,9 @@ class Upkeep:
     def _close(child: _Child) -> str:
         _, said = child.process.communicate()
         return said.decode("utf-8", "replace").strip()[-300:]
+
+
+def _module_path() -> str:
+    """Where this package was found stays first, also where it is not installed."""
+    here = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
