@@ -11,12 +11,14 @@ from sqlalchemy import (
     Integer,
     Select,
     Table,
+    TextualSelect,
     and_,
     bindparam,
     exists,
     func,
     literal_column,
     select,
+    text,
     true,
     tuple_,
     update,
@@ -43,7 +45,7 @@ from storage.sql.tables import (
     user_context,
     user_context_history,
 )
-from storage.sql.types import SafeText
+from storage.sql.types import SafeJson, SafeText
 
 
 def owner_parameters(owner: Owner) -> dict[str, str]:
@@ -110,6 +112,27 @@ STRETCH = MESSAGES.where(
 TRANSCRIPT = STRETCH.order_by(messages.c.seq)
 TRANSCRIPT_END = STRETCH.order_by(messages.c.seq.desc()).limit(bindparam("most", type_=Integer()))
 TRANSCRIPT_START = TRANSCRIPT.limit(bindparam("most", type_=Integer()))
+
+
+def windows(source: str, session_id: str, first: str, last: str) -> TextualSelect:
+    """All stretches in one statement: each would cost a journey to the server. SQLite joins crosswise in this order."""
+    columns = columns_of(messages, MESSAGE_FIELDS)
+    statement = text(
+        f"SELECT {', '.join(f'messages.{name}' for name in MESSAGE_FIELDS)} FROM {source} AS span CROSS JOIN messages "  # noqa: S608 (constants)
+        f"WHERE tenant_id = :owner_tenant AND user_id = :owner_user AND session_id = {session_id} "
+        f"AND seq BETWEEN {first} AND {last} ORDER BY session_id, seq"
+    )
+    owner = (bindparam(name, type_=SafeText()) for name in ("owner_tenant", "owner_user"))
+    return statement.bindparams(*owner, bindparam("spans", type_=SafeJson())).columns(*columns)
+
+
+WINDOWS = {
+    "sqlite": windows("json_each(:spans)", *(f"json_extract(span.value, '$[{n}]')" for n in range(3))),
+    "postgresql": windows(
+        "jsonb_array_elements(CAST(:spans AS jsonb))",
+        *("span.value ->> 0", "CAST(span.value ->> 1 AS bigint)", "CAST(span.value ->> 2 AS bigint)"),
+    ),
+}
 INSERT_MESSAGE = messages.insert()
 REVISIONS_OF_MESSAGES = select(message_revisions.c.message_id, message_revisions.c.document).where(
     owned(message_revisions), any_of(message_revisions.c.message_id)
