@@ -70,7 +70,8 @@ class _Lock:
 
 
 class Summarizing:
-    """Makes summaries. `summarizers` are tried in order; the last one is local and never fails."""
+    """Makes summaries. `summarizers` are tried in order; the last one is local and never fails. `quick` (that one, when
+    absent) is for what somebody waits for."""
 
     def __init__(
         self,
@@ -79,10 +80,12 @@ class Summarizing:
         counter: TokenCounter,
         clock: Clock,
         *,
+        quick: Summarizer | None = None,
         fold_tokens: int = FOLD_TOKENS,
     ) -> None:
         self._store = store
         self._summarizers = tuple(summarizers)
+        self._local = (quick,) if quick else self._summarizers[-1:]
         self._counter = counter
         self._clock = clock
         self._fold_tokens = fold_tokens
@@ -120,7 +123,7 @@ class Summarizing:
             session = _session(records, session_id, project_id)
         if draft is not None:
             return self._store_draft(owner, session.session_id, draft, covers_to_seq)
-        producers = (*first, *(self._summarizers[-1:] if local else self._summarizers))
+        producers = (*first, *(self._local if local else self._summarizers))
         with self._alone(owner, session.session_id):
             return self._fold(owner, session.session_id, to_seq, max_tokens, producers)
 
