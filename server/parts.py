@@ -13,7 +13,7 @@ from memory.recall import Recall, analyzer
 from memory.session_context import SessionContexts
 from memory.summarizing import Summarizing
 from memory.summary_triggers import SummaryTriggers
-from memory.tokens import EstimatedTokens
+from memory.tokens import EstimatedTokens, tokenizer_counter
 from server.settings import Settings
 from storage.lance import IndexWriter, LanceIndex
 from storage.sql import SqlRecordStore, open_store, sqlite_url
@@ -67,11 +67,13 @@ def _assembled(settings: Settings, clock: Clock, store: SqlRecordStore, backgrou
     remote = settings.data_dir / "index" if "://" in settings.index_location else None
     index = LanceIndex(settings.index_location, embedder.name if embedder else None, home=remote)
     writer = IndexWriter(store, index, analyzer(), embedder)
-    counter = EstimatedTokens()
+    counter = tokenizer_counter(settings.tokenizer) if settings.tokenizer else EstimatedTokens()
     recall = Recall(store, index, embedder, clock, counter=counter)
     producers = _summarizers(settings, embedder, counter)
     summarizing = Summarizing(store, producers, counter, clock, quick=ExtractiveSummarizer(None, counter))
-    triggers = SummaryTriggers(store, summarizing, counter)
+    triggers = SummaryTriggers(
+        store, summarizing, counter, every_turns=settings.summarize_turns, every_tokens=settings.summarize_tokens
+    )
     preambles = Preambles(store, counter, clock)
     contexts = SessionContexts(store, recall, counter, clock, summarizing=summarizing, preambles=preambles)
     if background:

@@ -209,3 +209,13 @@ def claim(text: str) -> str:
     if not re.fullmatch(r"[\x21-\x7e]{1,200}", text):
         raise _reject(f"is {shown(text)}", "give the name of a claim such as sub")
     return text
+
+
+def tokenizer(text: str) -> str:
+    """A tokenizer.json file (or the folder that holds one), or the name of a tokenizer at the hub."""
+    path = Path(text).expanduser()
+    if path.is_file() or (path / "tokenizer.json").is_file():
+        return str(path.absolute())
+    if path.suffix == ".json" or not re.fullmatch(r"[\w.-]+(?:/[\w.-]+)?", text):
+        raise _reject(f"is {shown(text)}", "give the path of a tokenizer.json file, or the name of a hub's model")
+    return text

@@ -52,6 +52,11 @@ class Settings:
     index_uri: str | None = None
     embedder: str = "bundled"
     summarizer: str = "extractive"
+    summarize_turns: int = 20
+    summarize_tokens: int = 6000
+    tokenizer: str | None = None
+    profile_sessions: int = 10
+    profile_days: int | None = None
     openai_api_key: Secret | None = None
     openai_base_url: str | None = None
     user: str = "local"
@@ -146,6 +151,11 @@ _KEYS: Final[Mapping[str, _Key]] = {
         "BACKSTORY_EMBEDDER", kinds.with_model(("bundled", "multilingual", "none"), ("fastembed", "openai"))
     ),
     "summarizer": _Key("BACKSTORY_SUMMARIZER", kinds.with_model(("extractive", "client"), ("openai",))),
+    "summarize_turns": _Key("BACKSTORY_SUMMARIZE_TURNS", kinds.number(1, 10_000)),
+    "summarize_tokens": _Key("BACKSTORY_SUMMARIZE_TOKENS", kinds.number(100, 1_000_000)),
+    "tokenizer": _Key("BACKSTORY_TOKENIZER", kinds.tokenizer),
+    "profile_sessions": _Key("BACKSTORY_PROFILE_SESSIONS", kinds.number(1, 1000)),
+    "profile_days": _Key("BACKSTORY_PROFILE_DAYS", kinds.number(1, 36_500)),
     "openai_api_key": _Key("OPENAI_API_KEY", kinds.text_secret),
     "openai_base_url": _Key("OPENAI_BASE_URL", kinds.http_url),
     "user": _Key("BACKSTORY_USER", kinds.identifier),
