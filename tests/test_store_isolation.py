@@ -67,6 +67,7 @@ QUESTIONS: dict[str, Callable[[Records], Any]] = {
     "transcript": lambda db: db.transcript("s"),
     "windows": lambda db: db.windows([("s", 1, 9)]),
     "all_messages": lambda db: db.all_messages(MessageFilter(), None, 100),
+    "projects": lambda db: db.projects(),
     "participants": lambda db: db.participants(None),
     "message_count": lambda db: db.message_count(),
     "changes_after": lambda db: [(c.kind, c.owner, c.message_id) for c in db.changes_after(START, 100)],
