@@ -3,12 +3,13 @@
 from server.resources.archive import latest_archived
 from server.resources.sessions import session, session_context, session_messages, session_summary, sessions
 from server.resources.table import Family
-from server.resources.user import preamble, user_context
+from server.resources.user import preamble, profile, user_context
 
 RESOURCES: tuple[Family, ...] = (
     sessions,
     user_context,
     preamble,
+    profile,
     latest_archived,
     session,
     session_messages,

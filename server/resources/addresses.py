@@ -12,6 +12,7 @@ CONTEXT = SESSION + "/context"
 LATEST_ARCHIVED = "memory://archive/latest"
 USER_CONTEXT = "memory://user/context"
 PREAMBLE = "memory://user/preamble"
+PROFILE = "memory://user/profile"
 ANY_CONTEXT = "memory://sessions/*/context"
 
 
@@ -22,19 +23,19 @@ def of_session(template: str, session_id: str) -> str:
 
 def after_upsert(project_id: str | None) -> tuple[str, ...]:
     """What shows other content once the user context of this scope has changed."""
-    return (ANY_CONTEXT,) if project_id else (USER_CONTEXT, PREAMBLE, ANY_CONTEXT)
+    return (ANY_CONTEXT,) if project_id else (USER_CONTEXT, PREAMBLE, PROFILE, ANY_CONTEXT)
 
 
 def after_recording(session: Session) -> tuple[str, ...]:
     """What shows other content once messages were added to this session."""
     own = tuple(of_session(address, session.session_id) for address in (SESSION, MESSAGES, CONTEXT))
-    return (SESSIONS, PREAMBLE, *own, *((LATEST_ARCHIVED,) if session.archived_at else ()))
+    return (SESSIONS, PREAMBLE, PROFILE, *own, *((LATEST_ARCHIVED,) if session.archived_at else ()))
 
 
 def after_summary(session: Session) -> tuple[str, ...]:
     """What shows other content once this session has a new summary."""
     own = tuple(of_session(address, session.session_id) for address in (SUMMARY, CONTEXT))
-    return (PREAMBLE, *own, *((LATEST_ARCHIVED,) if session.archived_at else ()))
+    return (PREAMBLE, PROFILE, *own, *((LATEST_ARCHIVED,) if session.archived_at else ()))
 
 
 def after_session_change(session_id: str) -> tuple[str, ...]:

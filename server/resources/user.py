@@ -1,4 +1,4 @@
-"""What is known about the user, and the preamble for the start of a chat or a call."""
+"""What is known about the user: context, preamble for the start of a chat or a call, profile."""
 
 from server import answers
 from server.calling import Call
@@ -18,3 +18,15 @@ def user_context(call: Call) -> Document:
 def preamble(call: Call) -> Document:
     made = call.memory.preambles.get(call.owner, display_name=call.caller.display_name)
     return Document({"text": made.text, "tokens": made.tokens}, made.text)
+
+
+@resource(addresses.PROFILE, "Profile", "What the last sessions were about, preferences, and what else is known")
+def profile(call: Call) -> Document:
+    from datetime import timedelta
+
+    from memory.profile import ProfileLimits, as_document, profile
+
+    settings = call.memory.settings
+    expires_after = timedelta(days=settings.profile_days) if settings.profile_days else None
+    limits = ProfileLimits(settings.profile_sessions, expires_after)
+    return Document(dict(as_document(profile(call.memory.store, call.owner, limits=limits, clock=call.memory.clock))))

@@ -8,7 +8,13 @@ from mcp.types import PromptReference, ResourceTemplateReference
 
 pytestmark = pytest.mark.anyio
 
-STATIC = {"memory://sessions", "memory://archive/latest", "memory://user/context", "memory://user/preamble"}
+STATIC = {
+    "memory://sessions",
+    "memory://archive/latest",
+    "memory://user/context",
+    "memory://user/preamble",
+    "memory://user/profile",
+}
 TEMPLATES = {
     "memory://sessions/{session_id}",
     "memory://sessions/{session_id}/messages",
@@ -88,6 +94,9 @@ async def test_user_context_and_preamble(connect):
         assert "diet: vegan" in text
         preamble, text = await read(call, "memory://user/preamble")
         assert preamble["text"] == text
+        profile = (await read(call, "memory://user/profile"))[0]
+        assert set(profile) == {"summaries", "preferences", "metadata", "last_updated", "expires_at"}
+        assert {**profile["preferences"], **profile["metadata"]}.keys() > {"message_count"}
         assert "Ana" in text
         assert "vegan" in text
 

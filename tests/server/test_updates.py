@@ -16,6 +16,7 @@ pytestmark = [
 ]
 
 STATIC = ("memory://sessions", "memory://archive/latest", "memory://user/context", "memory://user/preamble")
+STATIC += ("memory://user/profile",)
 
 
 def addresses(session_id):
@@ -89,15 +90,27 @@ async def test_each_write_announces_exactly_what_it_changed(connect, server, era
             assert await heard.told() == {
                 "sessions",
                 "user/preamble",
+                "user/profile",
                 "sessions/1",
                 "sessions/1/messages",
                 "sessions/1/context",
             }
             await call("record_messages", messages=[message], session_id=one)
             await call("summarize_session", session_id=one, summary="short")
-            assert await heard.told() == {"sessions/1/summary", "sessions/1/context", "user/preamble"}
+            assert await heard.told() == {
+                "sessions/1/summary",
+                "sessions/1/context",
+                "user/preamble",
+                "user/profile",
+            }
             await call("upsert_user_context", values={"a": 1})
-            assert await heard.told() == {"user/context", "user/preamble", "sessions/1/context", "sessions/2/context"}
+            assert await heard.told() == {
+                "user/context",
+                "user/preamble",
+                "user/profile",
+                "sessions/1/context",
+                "sessions/2/context",
+            }
             await call("upsert_user_context", values={"a": 1}, project_id="p")
             assert await heard.told() == {"sessions/1/context", "sessions/2/context"}
             await call("set_memory_strategy", level="session", session_id=two, strategy="trim")
