@@ -87,6 +87,10 @@ class CatalogFiles:
         self._seen: tuple[tuple[int, int, int], Catalog | None] | None = None
         self._changing = Lock()
 
+    def make_home(self) -> None:
+        """The directory, for this user's eyes alone where it is new: what was said lies in it. Errors: OSError."""
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+
     def read(self) -> Catalog | None:
         """None where there is no index, or none that this version understands. Cheap: parsed again when changed."""
         try:
@@ -127,7 +131,7 @@ class CatalogFiles:
 
     def ask(self, request: str, replica: Replica) -> None:
         """Leaves a note ('rebuild' or 'damaged') for whoever holds the lock. Errors: OSError."""
-        self.home.mkdir(parents=True, exist_ok=True)
+        self.make_home()
         (self.home / f"{replica}.{request}").touch()
 
     def asked(self, request: str, replica: Replica) -> bool:

@@ -57,7 +57,7 @@ class Workshop:
     def begin(self, replica: Replica) -> Build:
         """An empty table that nothing refers to yet. Errors: Unavailable, LanceFailed, OSError."""
         build = self.wanted(replica)
-        self.files.home.mkdir(parents=True, exist_ok=True)
+        self.files.make_home()
         create_table(self.connection, build)
         return build
 

@@ -165,6 +165,7 @@ class IndexWriter:
         while not stopping.is_set():
             lock = FileLock(self._lock_path, thread_local=False)
             try:
+                self._index.files.make_home()
                 self._lock_path.parent.mkdir(parents=True, exist_ok=True)
                 with lock.acquire(timeout=0):
                     patience.worked()

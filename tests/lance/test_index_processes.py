@@ -115,7 +115,7 @@ def test_killing_the_writer_again_and_again_loses_and_doubles_nothing(house, rec
                 record.erase(ann, f"m{number - 2}")
                 recorded.remove(f"m{number - 2}")
             number += 1
-            time.sleep(0.002)
+            time.sleep(0.02)
 
     talking = threading.Thread(target=talk)
     talking.start()

@@ -1,6 +1,7 @@
 """The writer: catching up, mending, rebuilding, and going on when something it needs is not there."""
 
 import json
+import os
 import shutil
 import sqlite3
 import time
@@ -41,6 +42,12 @@ def test_nothing_recorded_is_caught_up_at_once(house, record, bag) -> None:
     writer = house.running(record, bag)
     assert writer.wait_until_caught_up(20)
     assert writer.lag().keywords == writer.lag().vectors == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs file modes")
+def test_nobody_else_may_look_into_the_index(house, record, bag) -> None:
+    assert house.running(record, bag).wait_until_caught_up(20)
+    assert house.index_path.stat().st_mode & 0o077 == 0
 
 
 def test_without_an_embedder_keywords_are_all(house, record, ann) -> None:
