@@ -179,9 +179,11 @@ def _made(known: _Known, display_name: str | None, limit: int, part: Part, count
 
 
 def _fill(sections: Sequence[_Section], room: int, counter: TokenCounter) -> None:
-    """A line for each section in turn, as long as any fits; a line too long for what is left is passed over."""
-    for _ in range(max((len(section.lines) for section in sections), default=0)):
-        for section in sections:
+    """Who the user is, then a line for each section in turn, as long as any fits; one too long is passed over."""
+    rounds = max((len(section.lines) for section in sections), default=0)
+    everybody = [section for section in sections if section.need]
+    for turn in [[s] for s in sections if not s.need for _ in s.lines] + [everybody] * rounds:
+        for section in turn:
             if section.taken >= len(section.lines):
                 continue
             price = counter.count(section.lines[section.taken][0]) + 1
@@ -237,10 +239,16 @@ def _session_line(told: tuple[Session, Summary | None, str], unsaid: frozenset[s
     """When, on what channel and about what; nothing of what was withdrawn since."""
     session, summary, said = told
     where = f"{day(session.last_activity_at)}{f', {session.channel}' if session.channel else ''}"
-    words = gist(summary, 260) if summary else f"the user last said: {flat(said, 160)}" if said else ""
-    name = title(session) if _plain(session.title or "").rstrip("….") not in _plain(words) else ""
+    words = gist(summary, 220) if summary else f"the user last said: {flat(said, 160)}" if said else ""
+    # A title that was made from the first words says less than what follows.
+    told_already = _plain(session.title or "").rstrip("….") in _plain(words) or (words and _title_is_cut(session))
+    name = "" if told_already else title(session)
     known = f"{name}{f': {words}' if words else ''}"
     return where + (known if _may_say(known, unsaid) else "")
+
+
+def _title_is_cut(session: Session) -> bool:
+    return (session.title or "").endswith("…")
 
 
 def _promises(known: _Known) -> Iterable[str]:
