@@ -5,8 +5,9 @@ stays plausible and a word is analysed under each of them. A query and a documen
 where they were read as different languages.
 """
 
+import threading
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 FUNCTION_WORDS: dict[str, frozenset[str]] = {
@@ -119,11 +120,21 @@ def script_language(word: str) -> str | None:
     return None
 
 
-@cache
-def _stemmer(language: str) -> Any:
-    import snowballstemmer
+class _Stemmers(threading.local):
+    """A stemmer keeps the word that it works on in itself: each thread has its own, or words come out mixed up."""
 
-    return snowballstemmer.stemmer(language)
+    def __init__(self) -> None:
+        self.made: dict[str, Any] = {}
+
+    def __call__(self, language: str) -> Any:
+        if language not in self.made:
+            import snowballstemmer
+
+            self.made[language] = snowballstemmer.stemmer(language)
+        return self.made[language]
+
+
+_stemmer = _Stemmers()
 
 
 @lru_cache(maxsize=262_144)
