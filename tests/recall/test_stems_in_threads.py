@@ -8,8 +8,8 @@ import pytest
 
 from memory.recall.languages import stem
 
-WORDS = [f"{root}{ending}" for root in ("walk", "nation", "hop", "relat", "gener", "trad", "argu") for ending in
-         ("s", "ed", "ing", "al", "ally", "ational", "ization", "ers", "ement", "iveness", "fulness", "ousli")]  # fmt: skip
+ENDINGS = ["s", "ed", "ing", "al", "ally", "ational", "ization", "ers", "ement", "iveness", "fulness", "ousli"]
+WORDS = [root + ending for root in ("walk", "nation", "hop", "relat", "gener", "trad", "argu") for ending in ENDINGS]
 
 
 @pytest.fixture
