@@ -114,9 +114,13 @@ def test_hostile_text_about_a_session(store: SqlRecordStore, owner: Owner, text:
         f"s{text}", AT, AT, project_id=f"p{text}", title=text, agent=text, external_id=f"e{text}",
         metadata={"title": text, text: 1},
     )  # fmt: skip
+    said = replace(message(1), session_id=session.session_id, digest="")
+    said = replace(said, digest=digest_of(said))
     with store.write(owner) as db:
         db.add_session(session)
+        session = db.add_messages(session.session_id, [said])
     with store.read(owner) as db:
+        assert db.transcript(session.session_id) == db.windows([(session.session_id, 1, 5)]) == [said]
         assert db.session(session.session_id) == session
         assert db.session_by_external_id(f"e{text}") == session
         assert db.open_session(f"p{text}") == session
