@@ -150,6 +150,6 @@ def read_cursor(cursor: str) -> tuple[datetime, str]:
         place = datetime.fromisoformat(moment)
         if place.tzinfo is None or not isinstance(session_id, str):
             raise ValueError(cursor)
-    except (ValueError, TypeError, UnicodeError):
+    except (ValueError, TypeError, RecursionError):
         raise Invalid("The cursor", "is not one that a list gave", "leave it out to start at the newest") from None
     return place, session_id
