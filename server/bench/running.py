@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ def _places(found: Sequence[Found], evidence: Sequence[str]) -> dict[str, int | 
 
 
 @contextmanager
-def progress_bar() -> "AbstractContextManager[Told]":  # type: ignore[misc]
+def progress_bar() -> Iterator[Told]:
     """A bar on standard error, one line for each part of the work."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
