@@ -102,7 +102,7 @@ class SessionContexts:
         with self._store.read(owner) as records:
             session = _session(records, request)
             strategy = _strategy(records, session, request)
-            transcript = _tail(records, session, strategy, budget)
+            transcript = _tail(records, session, strategy, budget // 3 if request.purpose == "voice" else budget)
         project_id = session.project_id if session else request.project_id
         request = replace(request, project_id=project_id)
         count = session.message_count if session else 0
@@ -227,7 +227,7 @@ def _tail(records: Records, session: Session | None, strategy: ResolvedStrategy,
     """As much of the transcript's end as the strategy and the budget can have a use for."""
     if session is None:
         return ()
-    size = min(512, max(24, tokens // 20))
+    size = min(512, max(16, tokens // 20))
     while True:
         tail = records.transcript(session.session_id, last=size)
         if len(tail) < size or _suffices(tail, strategy, tokens):
