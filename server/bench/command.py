@@ -53,4 +53,4 @@ def recall(
     if as_json:
         click.echo(json.dumps(report.as_json(), ensure_ascii=False, indent=1))
     else:
-        show(report, Console(file=sys.stdout))
+        show(report, Console(file=sys.stdout, width=None if sys.stdout.isatty() else 140))
