@@ -50,7 +50,7 @@ def import_(
         results = [import_file(memory, path, form, project_id) for path, form in zip(paths, formats, strict=True)]
         caught_up = wait_for_index(memory, vectors=wait)
     if as_json:
-        echo_json({"files": results, "vectors_ready": caught_up})
+        echo_json({"files": results, "caught_up": caught_up})
 
 
 def import_file(memory: "Memory", path: Path, form: "Format", project_id: str | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Generated conversation for measuring: it reads like people and assistants talking, and no two messages are alike.
+"""Generated conversation for measuring: it reads like people and assistants talking, and hardly two messages are alike.
 
 The vocabulary is a few hundred common words in the proportions of speech, and tens of thousands of rare names, so
 that word statistics behave as in real histories: some words in every other message, most in very few.
