@@ -175,6 +175,7 @@ class Follower:
                 self._switch(self._next)
         if self._upkeep is not None:
             self._upkeep.tend(self._active or active)
+        self._patience.worked()
         return self._rest(folded, more)
 
     def _rest(self, folded: int, more: bool) -> float:

@@ -319,6 +319,7 @@ with ExitStack() as stack:
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert writer.wait_until_caught_up(30)
     assert len(index.vectors(ann)[0]) == 101
+    time.sleep(0.5)
     assert house.active("vectors") == table
 """
 
