@@ -96,10 +96,16 @@ def unconnected_meaning(words: str) -> str:
     """Of a connection that did not come about, or broke: the driver passes on the server's words, without its code."""
     if "authentication failed" in words or "no password supplied" in words:
         return REFUSED
-    if "FATAL" in words and "database" in words and "does not exist" in words:
-        return MISSING
-    return CROWDED if "too many" in words or "remaining connection slots" in words else UNREACHABLE
+    _, refusal, reason = first_line(words).partition("FATAL:")
+    if refusal and "does not exist" in reason:
+        return MISSING if "database" in reason else REFUSED
+    if "too many" in words or "remaining connection slots" in words:
+        return CROWDED
+    if refusal and "database system" not in reason:
+        # It is there and has its reasons (its pg_hba.conf, TLS); they hold no secret.
+        return f"refuses the connection ({reason.strip()})"
+    return UNREACHABLE
 
 
-def first_line(error: BaseException | None) -> str:
+def first_line(error: object) -> str:
     return str(error).strip().split("\n", 1)[0].rstrip(".")
