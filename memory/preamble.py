@@ -17,7 +17,7 @@ from memory.wording import by_need, commitment_line, day, entry_line, flat, gist
 
 MAX_TOKENS = 400
 SESSIONS = 3
-COMMITMENTS_FROM = 10
+RECENT = 12
 LINES = 12
 GONE_FOR = timedelta(days=180)
 Part = Literal["all", "history"]
@@ -104,24 +104,29 @@ def _read(records: Records, project_id: str | None, now: datetime) -> _Known:
     live = {entry.key for entry in entries}
     gone = [e for e in stored if not is_live(e, now) and e.key not in live and _ended(e) > now - GONE_FOR]
     gone.sort(key=lambda e: (-_ended(e).timestamp(), e.key))
-    summaries = {s.session_id: (s, made) for s, made in records.latest_summaries(COMMITMENTS_FROM)}
-    recent = records.sessions(SessionFilter(project_id=project_id), SESSIONS + 2)
+    sessions = [s for s in records.sessions(SessionFilter(project_id=project_id), RECENT) if s.message_count]
+    promises = _summaries(records, sessions, project_id)
+    summaries = {session.session_id: summary for session, summary in promises}
     return _Known(
         entries=entries,
         gone=gone,
         unsaid=_unsaid(records, gone, entries),
-        sessions=[_told(records, s, summaries) for s in recent if s.message_count][:SESSIONS],
-        promises=[pair for pair in summaries.values() if project_id is None or pair[0].project_id == project_id],
+        sessions=[_told(records, s, summaries.get(s.session_id)) for s in sessions[:SESSIONS]],
+        promises=promises,
         next_expiry=min((e.expires_at for e in stored if e.expires_at and e.expires_at > now), default=None),
     )
 
 
-def _told(
-    records: Records, session: Session, summaries: dict[str, tuple[Session, Summary]]
-) -> tuple[Session, Summary | None, str]:
+def _summaries(records: Records, sessions: Sequence[Session], project_id: str | None) -> list[tuple[Session, Summary]]:
+    """The newest summaries of the scope, newest session first."""
+    if project_id is None:
+        return records.latest_summaries(RECENT)
+    found = [(session, records.latest_summary(session.session_id)) for session in sessions]
+    return [(session, summary) for session, summary in found if summary is not None]
+
+
+def _told(records: Records, session: Session, summary: Summary | None) -> tuple[Session, Summary | None, str]:
     """A session with its summary or, where it has none, the last thing its user said."""
-    pair = summaries.get(session.session_id)
-    summary = pair[1] if pair else records.latest_summary(session.session_id)
     if summary is not None:
         return session, summary, ""
     last = [m for m in records.transcript(session.session_id, last=8) if m.role == "user" and m.content.strip()]

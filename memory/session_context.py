@@ -31,7 +31,8 @@ logger = logging.getLogger("backstory.session_context")
 
 Purpose = Literal["chat", "voice"]
 VOICE_TOKENS = 400
-QUERY_LENGTH = 400
+QUERY_LENGTH = 2000
+LAST_WORDS_LENGTH = 400
 
 __all__ = ["ContextRequest", "SessionContext", "SessionContexts", "as_text"]
 
@@ -175,7 +176,7 @@ class SessionContexts:
         """Where the budget cut turns that no summary covers, those are folded as well, with half of what is shown (so
         that this happens once in a while, not with every turn); None where there is no such hole."""
         covered = material.summary.covers_to_seq if material.summary else 0
-        cut = material.strategy.mode == "summarize" and made.summary is not None and made.messages
+        cut = material.strategy.mode == "summarize" and made.messages
         if self._summarizing is None or not cut or made.messages[0].seq <= covered + 1:
             return None
         half = turns(made.messages)
@@ -193,7 +194,9 @@ class SessionContexts:
     def _recalled(
         self, owner: Owner, request: ContextRequest, transcript: Sequence[Message]
     ) -> tuple[tuple[Hit, ...], tuple[str, ...]]:
-        query = request.query or ("" if request.purpose == "voice" else _last_words(transcript))
+        query = (request.query or "")[:QUERY_LENGTH]
+        if not query.strip() and request.purpose == "chat":
+            query = _last_words(transcript)[:LAST_WORDS_LENGTH]
         if self._recall is None or not query.strip():
             return (), ()
         from memory.recall import SearchRequest
@@ -202,7 +205,7 @@ class SessionContexts:
             where = MessageFilter(project_id=request.project_id)
             # What stands in the window is dropped afterwards, so more is asked for than is shown.
             limit = RECALLED + min(len(transcript), 30)
-            found = self._recall.search(owner, SearchRequest(query=query[:QUERY_LENGTH], where=where, limit=limit))
+            found = self._recall.search(owner, SearchRequest(query=query, where=where, limit=limit))
         except BackstoryError as error:
             logger.warning("Nothing was recalled: %s", error)
             return (), (f"Nothing was recalled: {error}",)

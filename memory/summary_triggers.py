@@ -15,6 +15,7 @@ logger = logging.getLogger("backstory.summarizing")
 
 EVERY_TURNS = 20
 EVERY_TOKENS = 6000
+LOOKED_AT = 1000
 
 
 class SummaryTriggers:
@@ -98,7 +99,8 @@ class SummaryTriggers:
         try:
             with self._store.read(owner) as records:
                 latest = records.latest_summary(session_id)
-                unseen = records.transcript(session_id, (latest.covers_to_seq if latest else 0) + 1)
+                start = (latest.covers_to_seq if latest else 0) + 1
+                unseen = records.transcript(session_id, start, start + LOOKED_AT)
         except BackstoryError as error:
             logger.warning("The summary of a session could not be checked: %s", error)
             return False

@@ -64,6 +64,9 @@ def upsert(
         _check_versions(expected, current, change.now)
         if source == "inferred":
             _check_inferred(values, current, change.now)
+            if project_id is not None:
+                stated = {e.key: e for e in records.user_context(None, sorted(values)) if not e.deleted}
+                _check_inferred(values, stated, change.now)
         _check_room(records, values, current, change)
         return [_put(records, key, value, current.get(key), change) for key, value in values.items()]
 
@@ -95,8 +98,14 @@ def in_force(
 
 
 def in_force_of(entries: Iterable[UserContextEntry], now: datetime) -> list[UserContextEntry]:
-    """The live ones of `entries` (the global ones before the project's) by key; later ones win."""
-    chosen = {entry.key: entry for entry in entries if is_live(entry, now)}
+    """The live ones of `entries` (the global ones before the project's) by key; later ones win, but what a model
+    inferred for the project gives way to what was stated globally."""
+    chosen: dict[str, UserContextEntry] = {}
+    for entry in entries:
+        known = chosen.get(entry.key)
+        outranked = known is not None and known.source == "stated" and entry.source == "inferred"
+        if is_live(entry, now) and not outranked:
+            chosen[entry.key] = entry
     return [chosen[key] for key in sorted(chosen)]
 
 

@@ -128,6 +128,16 @@ def test_inferred_is_marked_and_never_replaces_what_was_stated(put: Callable, ge
     assert get() == []
 
 
+def test_inferred_for_a_project_does_not_hide_what_was_stated_globally(put: Callable, get: Callable) -> None:
+    put({"diet": "vegan"}, source="inferred", project_id="lisbon")
+    put({"diet": "vegetarian"})
+    assert [e.value for e in get(project_id="lisbon")] == ["vegetarian"]
+    with pytest.raises(Conflict, match="was stated explicitly"):
+        put({"diet": "keto"}, source="inferred", project_id="lisbon")
+    put({"diet": "fish too"}, project_id="lisbon")
+    assert [e.value for e in get(project_id="lisbon")] == ["fish too"]
+
+
 def test_the_source_message_must_be_the_owners(
     store: RecordStore, put: Callable, get: Callable, talk: Callable, ana: Owner
 ) -> None:
@@ -210,8 +220,8 @@ def test_no_update_is_lost(store: RecordStore, ticking: Callable, changes: list)
             )[0]
         except BackstoryError:
             assert inferred
-            assert before is not None
-            assert before.source == "stated"
+            stated = [e for e in (before, told.get((None, key))) if e is not None and e.source == "stated"]
+            assert stated
             continue
         if entry.version:
             told[(project, key)] = entry
