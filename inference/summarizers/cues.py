@@ -95,6 +95,10 @@ _OWN = re.compile(
     r"\b(?:I|I'm|I’m|I've|I’ve|I'd|I'll|my|mine|we|we're|we've|we'll|he|she|they|his|her|their|ich|wir|mein\w*|je|j"
     r"|nous|mon|ma|mes|yo|mi|mis|nosotros)\b"
 )
+_LEANS_BACK = re.compile(
+    r"(?:and |but |so |also,? |plus,? )?(?:it|its|that|this|those|these|they|them|there|he|she|which|being able)\b",
+    re.IGNORECASE,
+)
 _AGO = r"(?:week|month|year|night|weekend|\w+day|summer|spring|fall|autumn|winter)"
 _TIME = re.compile(
     rf"\b(?:yesterday|tomorrow|tonight|today|ago|(?:last|next) {_AGO}|since (?:\d|I|we|last)"
@@ -141,6 +145,11 @@ def opens_phatic(text: str) -> bool:
 def is_general(text: str) -> bool:
     """Whether it speaks of nobody's own doing: a maxim, or praise of the other."""
     return not _OWN.search(text) and not specifics(text)
+
+
+def leans_back(text: str) -> bool:
+    """Whether it begins with a word that only the sentence before explains."""
+    return bool(_LEANS_BACK.match(text))
 
 
 def tells_when(text: str) -> bool:

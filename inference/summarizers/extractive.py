@@ -23,6 +23,7 @@ Item = TypeVar("Item")
 
 CANDIDATES = 64
 LINES = 14
+DULL = 0.3
 _HEADING = re.compile(r"^Conversation of (?P<first>\d{1,2} \w+ -?\d{1,4}).* \(messages? 1(?: to \d+)?\):$")
 _NUMBERED = re.compile(r"^- \[(\d+)\] ")
 _SINCE = "Since then:"
@@ -72,11 +73,11 @@ class ExtractiveSummarizer:
         if not some:
             return []
         plain = _plain_centrality(some)
-        worth = [0.6 * c + _bonus(s) for s, c in zip(some, plain, strict=True)]
+        worth = [0.35 * c + _bonus(s) for s, c in zip(some, plain, strict=True)]
         best = sorted(range(len(some)), key=lambda i: (-worth[i], i))[:CANDIDATES]
         meaning = self._meaning_centrality([some[i] for i in best])
         if meaning is not None:
-            worth = [w + 0.6 * (meaning[best.index(i)] if i in best else 0.0) for i, w in enumerate(worth)]
+            worth = [w + 0.5 * (meaning[best.index(i)] if i in best else 0.0) for i, w in enumerate(worth)]
         return [_Line(some[i].text, worth[i], some[i].order, some[i]) for i in sorted(best)]
 
     def _meaning_centrality(self, found: Sequence[Sentence]) -> list[float] | None:
@@ -99,10 +100,17 @@ class ExtractiveSummarizer:
             best = max(pool, key=lambda line: (line.worth - 1.6 * _nearest(line, picked, kept), -line.order))
             pool.remove(best)
             price = self._count(_written([best], first_day)[0]) + 1
-            dull = best.worth < 0 and len(picked) > 2
+            dull = best.worth < DULL and len(picked) > 2
             if price <= left and not dull and _nearest(best, picked, kept) < 0.6:
                 picked.append(best)
                 left -= price
+                # "It made me think": what "it" is stands in the sentence before.
+                before = _what_it_leans_on(best, picked, pool) if cues.leans_back(best.text) else None
+                price = self._count(before.text) + 1 if before else 0
+                if before and price <= left:
+                    pool.remove(before)
+                    picked.append(before)
+                    left -= price
         return kept + _written(sorted(picked, key=lambda line: line.order), first_day)
 
     @staticmethod
@@ -186,9 +194,20 @@ def _bonus(s: Sentence) -> float:
     bonus += 1.2 * cues.is_decision(text) + 1.3 * cues.states_fact(text) + 0.8 * cues.tells_when(text)
     bonus += 1.0 * (cues.commitment(s) is not None)
     bonus += 0.6 * (s.message.role == "user" and s.message.speaker is None)
-    bonus -= 1.5 * cues.is_question(text) + 1.2 * cues.opens_phatic(text) + 1.0 * cues.is_general(text)
+    bonus -= 1.5 * cues.is_question(text) + 1.4 * cues.opens_phatic(text) + 1.6 * cues.is_general(text)
+    bonus -= 0.8 * cues.leans_back(text)
     bonus -= 0.6 * (s.length < 7) + 0.02 * max(0, s.length - 30)
     return bonus
+
+
+def _what_it_leans_on(line: _Line, picked: Sequence[_Line], pool: Sequence[_Line]) -> _Line | None:
+    """The nearest sentence before this one in its message that stands by itself; None when that is picked already."""
+    mine = line.sentence
+    assert mine is not None
+    same = [p for p in (*picked, *pool) if p.sentence and p.sentence.message.seq == mine.message.seq]
+    earlier = [p for p in same if p.order < line.order and not cues.leans_back(p.text)]
+    nearest = max(earlier, key=lambda p: p.order, default=None)
+    return None if nearest in picked else nearest
 
 
 def _nearest(line: _Line, picked: Sequence[_Line], kept: Sequence[str]) -> float:
