@@ -41,6 +41,8 @@ def loaded(path: Path) -> list[Any]:
         raise BadFile(path, f"byte {error.start}", "not UTF-8 text; save the file as UTF-8.") from error
     except json.JSONDecodeError as error:
         raise BadFile(path, f"line {error.lineno}", f"not valid JSON ({error.msg}).") from error
+    except RecursionError as error:
+        raise BadFile(path, None, "not valid JSON (nested too deeply).") from error
     return data if isinstance(data, list) else [data]
 
 

@@ -88,6 +88,7 @@ def test_a_changed_message_is_named_by_its_line_and_the_rest_kept(
 def test_bad_files_are_refused_in_one_sentence(backstory: Any, tmp_path: Path) -> None:
     for name, content, told in (
         ("a.bin", b"\x00\x01\x02", "its format is not recognised; formats are jsonl, locomo"),
+        ("s.jsonl", b'{"role": "user", "content": "\\ud800"}\n', "line 1"),
         ("empty.json", b"", "its format is not recognised"),
         ("b.jsonl", b'{"role": "user", "content": "x", "colour": 1}\n', "line 1: unknown field 'colour'"),
         ("c.json", b'[{"sample_id": "x", "conversation": {"speaker_a": 1, "session_1": 3}}]', "session_1: a session"),

@@ -207,6 +207,13 @@ def test_broken_json_is_named_by_line(tmp_path: Path) -> None:
         list(locomo.read(path, None, lambda _: None))
 
 
+def test_json_nested_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "l.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(BadFile, match="nested too deeply"):
+        list(locomo.read(path, None, lambda _: None))
+
+
 def test_formats_tell_each_other_apart() -> None:
     whole = json.dumps([sample()], indent=1).encode()
     assert locomo.detects(whole) and not jsonl.detects(whole)
