@@ -227,14 +227,20 @@ def _nearest(line: _Line, picked: Sequence[_Line], kept: Sequence[str]) -> float
 
 
 def _thinned(lines: list[str], room: int, count: Callable[[str], int]) -> list[str]:
-    """Lines that fit, dropped where they stand closest, so that every part of the past keeps a voice; the first stays
-    longest, and what decides, promises or states a fact counts half as much again."""
+    """Lines that fit, dropped where they stand closest and say what others say too, so that every part of the past
+    keeps a voice; the first stays longest, and what decides, promises or states a fact counts half as much again."""
     kept = [(int(match[1]), line) for line in lines if (match := _NUMBERED.match(line))]
     spent = sum(count(line) + 1 for _, line in kept)
     while kept and spent > room:
         places = [0, *(place for place, _ in kept), kept[-1][0]]
-        gaps = [(places[i + 2] - places[i]) * (1.5 if cues.matters(line) else 1.0) for i, (_, line) in enumerate(kept)]
-        drop = min(range(min(1, len(kept) - 1), len(kept)), key=lambda i: (gaps[i], i))
+        said = [telling(line.partition(": ")[2]) for _, line in kept]
+
+        def worth(i: int, places: list[int] = places, said: list[frozenset[str]] = said) -> float:
+            others = (len(said[i] & other) / max(1, len(said[i])) for j, other in enumerate(said) if j != i)
+            gap = places[i + 2] - places[i]
+            return gap * (1.5 if cues.matters(kept[i][1]) else 1.0) * (1.2 - max(others, default=0.0))
+
+        drop = min(range(min(1, len(kept) - 1), len(kept)), key=lambda i: (worth(i), i))
         spent -= count(kept.pop(drop)[1]) + 1
     return [line for _, line in kept]
 
