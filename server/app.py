@@ -93,9 +93,7 @@ class Memory:
     @property
     def directory(self) -> "SqlDirectory":
         """Users, their identities and access tokens, which lie beside the record."""
-        from storage.sql.directory import SqlDirectory
-
-        return SqlDirectory(self.store.database)
+        return self._open().directory
 
     @property
     def time_zone(self) -> str:

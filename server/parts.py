@@ -17,6 +17,7 @@ from memory.tokens import EstimatedTokens, tokenizer_counter
 from server.settings import Settings
 from storage.lance import IndexWriter, LanceIndex
 from storage.sql import SqlRecordStore, open_store, sqlite_url
+from storage.sql.directory import SqlDirectory
 
 log = logging.getLogger("backstory.app")
 WRITER_SECONDS = 10.0
@@ -28,6 +29,7 @@ class Parts:
     """Without an embedder search goes on with keywords."""
 
     store: SqlRecordStore
+    directory: SqlDirectory
     index: LanceIndex
     writer: IndexWriter
     embedder: Embedder | None
@@ -81,6 +83,7 @@ def _assembled(settings: Settings, clock: Clock, store: SqlRecordStore, backgrou
         triggers.start()
     return Parts(
         store=store,
+        directory=SqlDirectory(store.database),
         index=index,
         writer=writer,
         embedder=embedder,

@@ -34,7 +34,7 @@ class HttpSettings:
     rate_per_minute: int = 6000
     rate_burst: int = 400
     max_streams: int = 500
-    session_idle: int = 300
+    session_idle: int = 60
     oauth_issuer: str | None = None
     oauth_audience: str | None = None
     oauth_jwks_url: str | None = None

@@ -1,5 +1,6 @@
 """One structured line for each request on standard error: what, how long, how it ended; no content, secret or name."""
 
+import asyncio
 import json
 import logging
 import sys
@@ -10,6 +11,7 @@ from http import HTTPStatus
 from typing import Any, TextIO
 from uuid import uuid4
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.http.metrics import Metrics
@@ -76,6 +78,10 @@ class Observe:
         started = time.perf_counter()
         try:
             await self._serve(scope, receive, answer)
+        except asyncio.CancelledError:
+            if not answer.started:  # the server had to stop before the answer was there
+                await _stopping()(scope, receive, answer)
+            raise
         except Exception:
             log.exception("A request failed inside the server", extra={"fields": dict(entry)})
             if not answer.started:
@@ -86,8 +92,7 @@ class Observe:
 
     async def _serve(self, scope: Scope, receive: Receive, send: "_Answer") -> None:
         if self._traffic.draining and scope["path"] not in self._health:
-            headers = {"Retry-After": "2", "Connection": "close"}
-            await problem(503, "The server is stopping; try again shortly.", headers)(scope, receive, send)
+            await _stopping()(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -111,6 +116,10 @@ class Observe:
             **{name: entry[name] for name in ("call", "name", "outcome", "stream") if name in entry},
         }
         requests_log.info("request", extra={"fields": fields})
+
+
+def _stopping() -> Response:
+    return problem(503, "The server is stopping; try again shortly.", {"Retry-After": "2", "Connection": "close"})
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 from types import FrameType
 from typing import Any, NoReturn
@@ -28,7 +27,7 @@ from server.identity import LOCAL_RIGHTS
 from server.settings import Settings
 
 log = logging.getLogger("backstory.http")
-DRAIN_SECONDS = 3.5
+DRAIN_SECONDS = 2.5
 CLOSE_SECONDS = 1.0
 BACKLOG = 2048
 SILENT_SECONDS = 60
@@ -47,7 +46,7 @@ def serve(settings: Settings) -> NoReturn:
         ended = threading.Timer(CLOSE_SECONDS, os._exit, [0])
         ended.daemon = True
         ended.start()  # what still runs in a thread must not keep a stopped server alive
-    sys.exit(0)
+    os._exit(0)
 
 
 def end_now(number: int, _: FrameType | None) -> None:
@@ -72,7 +71,8 @@ def check_exposure(settings: Settings, memory: Memory) -> None:
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; a peer that has silently gone is noticed after a minute. Errors: Invalid."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named because asyncio switches Nagle's delay off for sockets that name it alone.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (("TCP_KEEPIDLE", SILENT_SECONDS), ("TCP_USER_TIMEOUT", SILENT_SECONDS * 1000)):
