@@ -34,6 +34,11 @@ class Kept:
     highest: dict[str, int] = field(default_factory=dict)
     batches: list[tuple[tuple[NewMessage, ...], Recorded]] = field(default_factory=list)
 
+    def still(self, message: Message) -> bool:
+        """Whether it was not erased since; its id may have been given again."""
+        now = self.messages.get(message.message_id)
+        return now is not None and (now.session_id, now.seq) == (message.session_id, message.seq)
+
 
 class History(RuleBasedStateMachine):
     def __init__(self, store: SqlRecordStore, tenant: str) -> None:
@@ -85,7 +90,7 @@ class History(RuleBasedStateMachine):
         user = data.draw(st.sampled_from([u for u, kept in self.kept.items() if kept.batches]))
         kept = self.kept[user]
         lines, before = data.draw(st.sampled_from(kept.batches))
-        if any(m.message_id not in kept.messages for m in before.messages) or None in {m.client_id for m in lines}:
+        if not all(map(kept.still, before.messages)) or None in {m.client_id for m in lines}:
             return
         if len({m.session_id for m in before.messages}) > 1:
             return
