@@ -82,3 +82,9 @@ async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs)
         limiter = CapacityLimiter(CALLS_AT_ONCE)
         _limiter.set(limiter)
     return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), limiter=limiter)
+
+
+def queued() -> int:
+    """How many calls wait for a worker thread; asked on the event loop."""
+    limiter = _limiter.get(None)
+    return 0 if limiter is None else limiter.statistics().tasks_waiting

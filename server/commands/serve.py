@@ -12,7 +12,10 @@ from server.settings import Settings
 @click.option("--host", metavar="HOST", help="http: the address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", metavar="PORT", help="http: the port to listen on.  [default: 8765]")
 @click.option("--tools", metavar="SET", help="Which tools are offered: recall, agent or full.  [default: agent]")
-@with_settings("host", "port", "tools")
+@click.option("--no-auth", "auth", flag_value="none", default=None, help="http: ask for no token (127.0.0.1 alone).")
+@click.option("--tls-certificate", metavar="FILE", help="http: PEM certificate chain.")
+@click.option("--tls-key", metavar="FILE", help="http: its private key.")
+@with_settings("host", "port", "tools", "auth", "tls_certificate", "tls_key")
 def serve(transport: str, settings: Settings) -> None:
     """Run the MCP server.
 

@@ -52,6 +52,7 @@ class Site:
     oauth: oauth.OauthTokens | None
     local: Principal | None
     probes: Probes
+    metrics: Metrics
     for_bridges: frozenset[str] = frozenset()
 
 
@@ -61,7 +62,7 @@ class Application:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.traffic = Traffic()
-        self.metrics = Metrics()
+        self.metrics = site.metrics
         self.health = Health(site.probes, self.traffic, self.metrics)
         self.metrics.gauges.extend(self.health.gauges())
         http = site.settings

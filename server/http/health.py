@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 from starlette.responses import JSONResponse, Response
 
+from server.calling import queued
 from server.http.metrics import CONTENT_TYPE, Gauge, Metrics
 from server.http.traffic import Traffic
 
@@ -36,6 +37,7 @@ class Health:
     traffic: Traffic
     metrics: Metrics
     _limiter: anyio.CapacityLimiter | None = field(default=None)
+    _queued: int = 0
 
     def alive(self) -> Response:
         """/healthz: the process answers."""
@@ -55,6 +57,7 @@ class Health:
 
     async def measured(self) -> Response:
         """/metrics"""
+        self._queued = queued()
         text = await anyio.to_thread.run_sync(self.metrics.text, limiter=self._threads())
         return Response(text, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
 
@@ -63,6 +66,7 @@ class Health:
         return [
             Gauge("backstory_index_lag_changes", "Changes the index has not folded yet.", ("replica",), self._lag),
             Gauge("backstory_streams", "Open event streams.", ("transport",), self._streams),
+            Gauge("backstory_queue", "Calls waiting for a worker thread.", (), lambda: [((), float(self._queued))]),
             Gauge("backstory_in_flight", "Requests being worked on.", (), lambda: [((), float(self.traffic.working))]),
             Gauge("backstory_disk_free_bytes", "Room left where the data lies.", (), self._free),
         ]

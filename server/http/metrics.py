@@ -1,11 +1,14 @@
 """What Prometheus reads. No label carries a tenant, a user or anything that was said."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from memory.tokens import EstimatedTokens
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -44,6 +47,7 @@ class Metrics:
     calls: Counter = field(init=False)
     call_seconds: Histogram = field(init=False)
     saved: Counter = field(init=False)
+    _tokens: EstimatedTokens = field(default_factory=EstimatedTokens)
 
     def __post_init__(self) -> None:
         here = self.registry
@@ -70,6 +74,14 @@ class Metrics:
             registry=here,
         )
         self.registry.register(_Gauges(self.gauges))
+
+    def note_context(self, answer: Mapping[str, Any]) -> None:
+        """Counts what a strategy kept out of a session context: the messages left out, each taken to be as long as
+        those that are shown are on average."""
+        left_out, shown = answer["left_out"], answer["messages"]
+        if left_out > 0 and shown:
+            average = sum(self._tokens.count(message["content"]) for message in shown) / len(shown)
+            self.saved.labels(answer["strategy"]["mode"]).inc(left_out * average)
 
     def text(self) -> bytes:
         """The exposition format; reads the gauges, so it may block."""

@@ -20,6 +20,7 @@ from server.http.application import Application, Site
 from server.http.auth import OwnTokens
 from server.http.callers import TokenCallers
 from server.http.health import Probes
+from server.http.metrics import Metrics
 from server.http.observing import log_as_json, requests_log
 from server.http.origins import is_loopback
 from server.http.principal import Principal
@@ -93,6 +94,7 @@ def build_application(settings: Settings, memory: Memory, **options: Any) -> App
     from server.http.rest import build_api
     from server.tools.identify_user import identify_user
 
+    metrics = Metrics()
     callers = TokenCallers(lambda: memory.directory, settings.phone_region)
     also = (identify_user,) if settings.tools == "agent" else ()
     mcp = build_server(memory, identify=callers, also=also, **options)
@@ -102,11 +104,12 @@ def build_application(settings: Settings, memory: Memory, **options: Any) -> App
             settings=settings.http,
             host=settings.host,
             server=mcp,
-            api=build_api(mcp.desk),
+            api=build_api(mcp.desk, metrics),
             tokens=tokens,
             oauth=oauth_of(settings, memory) if tokens is not None else None,
             local=None if tokens is not None else Principal(settings.owner, LOCAL_RIGHTS, "local"),
             probes=Probes(lambda: memory.store.head(), lambda: index_lag(memory), settings.data_dir),
+            metrics=metrics,
             for_bridges=frozenset(spec.name for spec in also),
         )
     )

@@ -156,6 +156,8 @@ class Transports:
             with self.traffic.work():
                 result = self._too_large(name, ctx) or self._for_caller(ctx, await call_next(ctx))
             outcome = "error" if _is_error(result) else "ok"
+            if name == "get_session_context" and outcome == "ok" and isinstance(result, dict):
+                self.metrics.note_context(result["structuredContent"])
             return result
         finally:
             seconds = time.perf_counter() - started

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from memory.errors import BackstoryError
 from server import __version__
 from server.calling import Desk
+from server.http.metrics import Metrics
 from server.http.problems import problem, problem_of
 from server.http.rest import finding, sessions, user
 from server.http.rest.documents import complete
@@ -20,7 +21,7 @@ PREFIX = "/api/v1"
 ROUTERS = (sessions.routes, finding.routes, user.routes)
 
 
-def build_api(desk: Desk) -> FastAPI:
+def build_api(desk: Desk, metrics: Metrics) -> FastAPI:
     """The REST application over a desk; what stands before it has already asked for a token."""
     api = FastAPI(
         title="Backstory",
@@ -32,6 +33,7 @@ def build_api(desk: Desk) -> FastAPI:
         redirect_slashes=False,
     )
     api.state.desk = desk
+    api.state.metrics = metrics
     for routes in ROUTERS:
         api.include_router(routes, prefix=PREFIX)
     api.add_exception_handler(BackstoryError, _domain)
