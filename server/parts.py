@@ -9,7 +9,7 @@ from inference.summarizers.extractive import ExtractiveSummarizer
 from memory.errors import Unavailable
 from memory.ports import Clock, Embedder, Summarizer, TokenCounter
 from memory.preamble import Preambles
-from memory.recall import Recall, analyzer
+from memory.recall import ANALYZER_VERSION, Recall, analyzer
 from memory.session_context import SessionContexts
 from memory.summarizing import Summarizing
 from memory.summary_triggers import SummaryTriggers
@@ -68,7 +68,7 @@ def _assembled(settings: Settings, clock: Clock, store: SqlRecordStore, backgrou
     embedder = open_embedder(settings)
     remote = settings.data_dir / "index" if "://" in settings.index_location else None
     index = LanceIndex(settings.index_location, embedder.name if embedder else None, home=remote)
-    writer = IndexWriter(store, index, analyzer(), embedder)
+    writer = IndexWriter(store, index, analyzer(), embedder, analyzer_version=ANALYZER_VERSION)
     counter = tokenizer_counter(settings.tokenizer) if settings.tokenizer else EstimatedTokens()
     recall = Recall(store, index, embedder, clock, counter=counter)
     producers = _summarizers(settings, embedder, counter)

@@ -1,7 +1,19 @@
 """Recall: finding the right messages again."""
 
+from memory.recall.passages import VERSION as ANALYZER_VERSION
 from memory.recall.passages import analyzer
 from memory.recall.request import SearchRequest, SearchResult, Stretch, TopicRequest, TopicResult
-from memory.recall.searching import Recall, Reranker
+from memory.recall.reranking import Reranker
+from memory.recall.searching import Recall
 
-__all__ = ["Recall", "Reranker", "SearchRequest", "SearchResult", "Stretch", "TopicRequest", "TopicResult", "analyzer"]
+__all__ = [
+    "ANALYZER_VERSION",
+    "Recall",
+    "Reranker",
+    "SearchRequest",
+    "SearchResult",
+    "Stretch",
+    "TopicRequest",
+    "TopicResult",
+    "analyzer",
+]

@@ -60,6 +60,7 @@ class Corpus:
         self._postings: dict[str, array[int]] = {}
         self._order: dict[int, list[tuple[int, int]]] = {}
         self._later: dict[int, list[Vector]] = {}
+        self._later_rows: tuple[Array, Vector] | None = None
         self._entries = 0
 
     def __len__(self) -> int:
@@ -73,7 +74,7 @@ class Corpus:
     @property
     def nbytes(self) -> int:
         """About what it takes in memory."""
-        later = sum(len(rows) for rows in self._later.values()) * self._vectors["row"].shape[1] * 4
+        later = 2 * sum(len(rows) for rows in self._later.values()) * self._vectors["row"].shape[1] * 4
         return int(
             self.columns.nbytes
             + self._vectors.nbytes
@@ -108,7 +109,8 @@ class Corpus:
         if slot is None:
             return
         del self._prints[message_id]
-        self._later.pop(slot, None)
+        if self._later.pop(slot, None):
+            self._later_rows = None
         self.columns["alive"][slot] = False
         order = self._order[int(self.columns["session"][slot])]
         place = bisect_left(order, (self.seqs[slot], slot))
@@ -165,6 +167,7 @@ class Corpus:
                 self.columns["embedded"][slot] = True
             else:
                 self._later.setdefault(slot, []).append(np.array(row, dtype=np.float32))
+                self._later_rows = None
 
     def without_vectors(self) -> list[str]:
         """Ids of the messages that have words but no vector yet."""
@@ -176,10 +179,11 @@ class Corpus:
         first = _products(self._vectors["row"], vector)
         later = np.full(len(first), -1.0, dtype=np.float32)
         if self._later:
-            slots = list(self._later)
-            rows = np.stack(list(chain.from_iterable(self._later.values())))
-            owner = np.repeat(slots, [len(self._later[s]) for s in slots])
-            np.maximum.at(later, owner, _products(rows, vector))
+            if self._later_rows is None:
+                owners = np.repeat(list(self._later), [len(rows) for rows in self._later.values()])
+                self._later_rows = owners, np.stack(list(chain.from_iterable(self._later.values())))
+            slots, rows = self._later_rows
+            np.maximum.at(later, slots, _products(rows, vector))
         return first, later
 
     def mask(self, where: MessageFilter) -> Mask:

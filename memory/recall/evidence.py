@@ -10,7 +10,7 @@ from memory.recall.corpus import Corpus, Mask, Slots
 from memory.recall.query import Question
 from memory.recall.terms import Token, tokens_of, words
 
-K1 = 1.2
+K1 = 0.9
 B = 0.75
 
 

@@ -8,6 +8,9 @@ from memory.model import Message, Passage
 from memory.ports import Analyzer
 from memory.recall.terms import tokens
 
+VERSION = "1"
+"""Counted up when the same message would give other terms or passages: an index of another version is built anew."""
+
 WINDOW = 230
 """Estimated word pieces that a passage may take, below the 256 of the smallest embedder with its special marks."""
 

@@ -24,7 +24,6 @@ class Question:
     asks_when: bool = False
     gathers: bool = False
     periods: tuple[Period, ...] = ()
-    refers_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from memory.recall.columns import Array
-from memory.recall.corpus import ROLES, Corpus
+from memory.recall.corpus import ROLES, Corpus, Mask
 from memory.recall.dates import date_match
 from memory.recall.evidence import Evidence
 from memory.recall.query import Question
@@ -19,6 +19,9 @@ LATER_PASSAGE = 0.05
 
 SHORT_REPLY = 25
 """Words up to which a reply counts in full as an answer; a long one says for itself what it is about."""
+
+SHORT_QUESTION = 20
+"""Words up to which a message counts in full as a question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,8 @@ def date(s: Scene) -> Array:
 
 
 def question(s: Scene) -> Array:
-    """The share of the message that asks instead of telling."""
-    return s.asking.astype(np.float64)
+    """The share of the message that asks instead of telling; a longer one has told something as well."""
+    return s.asking * np.minimum(1.0, SHORT_QUESTION / np.maximum(s.length, 1))
 
 
 def times(s: Scene) -> Array:
@@ -142,12 +145,21 @@ FEATURES: Mapping[str, Callable[[Scene], Array]] = {
 
 
 def score(s: Scene, weights: Mapping[str, float]) -> Array:
-    """The weighted sum for every message of the scene."""
+    """The weighted sum for every message of the scene; weights of what is no feature of single messages are ignored."""
     total = np.zeros(len(s.evidence.slots))
     for name, weight in weights.items():
-        if weight:
+        if weight and name in FEATURES:
             total += weight * FEATURES[name](s)
     return total
+
+
+def spoken_for(s: Scene) -> Mask:
+    """False for messages that share no word and no time with a question that has some, where no vector can tell."""
+    evidence = s.evidence
+    if evidence.has_vector.any() or not (s.question.tokens or s.question.periods):
+        return np.ones(len(evidence.slots), dtype=np.bool_)
+    found: Mask = (evidence.turn > 0) | (evidence.window > 0) | (session(s) > 0) | (date(s) > 0)
+    return found
 
 
 def _share(values: Array) -> Array:

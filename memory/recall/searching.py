@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from memory.recall.corpus import Corpus, Mask
 from memory.recall.evidence import gather
 from memory.recall.hot import Entry, HotCorpora
 from memory.recall.query import Question
-from memory.recall.ranking import scene, score
+from memory.recall.ranking import scene, score, spoken_for
 from memory.recall.request import (
     SearchRequest,
     SearchResult,
@@ -25,7 +24,9 @@ from memory.recall.request import (
     checked_limit,
     checked_queries,
 )
+from memory.recall.reranking import TOP, Reranker, reranked
 from memory.recall.understanding import interpreted, local_now, understood
+from memory.recall.variety import Ranked, varied
 from memory.recall.weights import weights_for
 
 HOT_BYTES = 256 << 20
@@ -33,17 +34,8 @@ HOT_MESSAGES = 60_000
 SPARE = 20
 """Messages read back beyond the limit, in case some were erased in the meantime."""
 
-Ranked = list[tuple[str, float]]
 Asked = Sequence[tuple[Question, Vector | None]]
 log = logging.getLogger("backstory.recall")
-
-
-class Reranker(Protocol):
-    """A model that reads question and message together; slower and better than any score of parts."""
-
-    def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
-        """One figure a text, higher is better, on the scale of a logit."""
-        ...
 
 
 class Recall:
@@ -81,7 +73,10 @@ class Recall:
         """The messages that answer best. Errors: Invalid for an empty query and for values out of range."""
         limit = checked_limit(request.limit)
         ranked, told, where = self._ranked(owner, request)
-        return SearchResult(self._read_back(owner, where, ranked, limit), told)
+        if self._reranker is None:
+            return SearchResult(self._read_back(owner, where, ranked, limit), told)
+        hits = self._read_back(owner, where, ranked, max(limit, TOP))
+        return SearchResult(reranked(self._reranker, request.query, hits)[:limit], told)
 
     def topic(self, owner: Owner, request: TopicRequest) -> TopicResult:
         """The stretches of conversation around a topic, within the token budget. Errors: as `search`."""
@@ -151,19 +146,22 @@ class Recall:
         slots = np.flatnonzero(base)
         if not len(slots):
             return []
-        scores = np.max([self._score(corpus, base, *pair, population) for pair in asked], axis=0)
-        keep = admitted[slots]
+        weights = self._weights_for(asked)
+        looked = [_looked_at(corpus, base, *pair, population, weights) for pair in asked]
+        scores = np.max([score for score, _ in looked], axis=0)
+        keep = admitted[slots] & np.any([speaks for _, speaks in looked], axis=0)
         if only is not None:
             keep &= np.fromiter((corpus.ids[slot] in only for slot in slots), dtype=np.bool_, count=len(slots))
-        return _best(corpus, slots[keep], scores[keep])
+        ranked = _best(corpus, slots[keep], scores[keep])
+        if not asked[0][0].gathers:
+            return ranked
+        sessions = corpus.columns["session"]
+        return varied(ranked, lambda name: int(sessions[corpus.slots[name]]), weights.get("variety", 0.0))
 
-    def _score(
-        self, corpus: Corpus, base: Mask, question: Question, vector: Vector | None, population: int | None
-    ) -> Array:
-        weights: Mapping[str, float] | None = self._weights
-        if weights is None:
-            weights = weights_for(self._embedder.name if self._embedder is not None and vector is not None else None)
-        return score(scene(corpus, gather(corpus, question, vector, base, population), question), weights)
+    def _weights_for(self, asked: Asked) -> Mapping[str, float]:
+        if self._weights is not None:
+            return self._weights
+        return weights_for(self._embedder.name if self._embedder is not None and asked[0][1] is not None else None)
 
     def _read_back(self, owner: Owner, where: MessageFilter, ranked: Ranked, limit: int) -> list[Hit]:
         """Hits from the record: what is not there any more, or not as asked, is left out."""
@@ -189,6 +187,19 @@ class Recall:
 def _scope(where: MessageFilter) -> MessageFilter:
     """The part of `where` that statistics are made over."""
     return MessageFilter(scope=where.scope, project_id=where.project_id)
+
+
+def _looked_at(
+    corpus: Corpus,
+    base: Mask,
+    question: Question,
+    vector: Vector | None,
+    population: int | None,
+    weights: Mapping[str, float],
+) -> tuple[Array, Mask]:
+    """(score, whether anything speaks for it at all) of each message in `base`."""
+    seen = scene(corpus, gather(corpus, question, vector, base, population), question)
+    return score(seen, weights), spoken_for(seen)
 
 
 def _best(corpus: Corpus, slots: Array, scores: Array) -> Ranked:

@@ -12,6 +12,12 @@ from memory.recall.request import Stretch
 MOST_HITS = 60
 MOST_WINDOW = 50
 LEAST_EXCERPT = 20
+TOKENS_A_TALK = 600
+"""For each so many tokens of the budget, one more of the best hits brings along what stands right before and after it.
+
+Measured on three data sets: within 1,500 tokens no evidence is lost by it, and what is given reads as conversation;
+within 500 there is room for hits alone.
+"""
 
 
 def rendered(message: Message) -> str:
@@ -24,7 +30,8 @@ def stretches(
 ) -> tuple[list[Stretch], int]:
     """(stretches in the order they happened, tokens taken). Errors: Invalid for a budget or window out of range.
 
-    The hits go in by score, each with what it answers; what budget is left goes to their neighbours, nearest first.
+    The hits go in by score, the best ones at once with the messages beside them; what budget is left goes to the
+    neighbours of all, nearest first.
     """
     if max_tokens < 1:
         raise Invalid("max_tokens", f"is {max_tokens}", "give 1 or more")
@@ -32,14 +39,20 @@ def stretches(
         raise Invalid("The window", f"is {window}", f"give 0 to {MOST_WINDOW}")
     around = {(m.session_id, m.seq): m for m in records.windows(_spans(hits, window))}
     budget = _Budget(max_tokens, counter, {h.message.session_id: h.session_title for h in hits})
-    for hit in hits:
+
+    def take_beside(hit: Hit, distance: int) -> None:
+        for seq in (hit.message.seq - distance, hit.message.seq + distance):
+            neighbour = around.get((hit.message.session_id, seq))
+            if neighbour is not None and budget.holds(hit.message):
+                budget.take(neighbour)
+
+    for place, hit in enumerate(hits):
         budget.take(hit.message, cut=True)
+        if window and place < max_tokens // TOKENS_A_TALK:
+            take_beside(hit, 1)
     for distance in range(1, window + 1):
         for hit in hits:
-            for seq in (hit.message.seq - distance, hit.message.seq + distance):
-                neighbour = around.get((hit.message.session_id, seq))
-                if neighbour is not None and budget.holds(hit.message):
-                    budget.take(neighbour)
+            take_beside(hit, distance)
     return _joined(budget), budget.used
 
 

@@ -36,10 +36,12 @@ _YOU_SAID = re.compile(
     r"|сказал\w*)|نصحتني|اقترحت|أوصيت|おすすめして|勧めて|すすめて|提案して|教えてくれ|你(?:\w*)(?:推荐|建议|说)"
 )
 _GATHERS = re.compile(
-    r"\b(?:how many|how often|what (?:are|were) (?:all|the|some)|which|what (?:\w+ )?(?:\w+s|kinds? of|types? of|sorts? of)|list|all (?:the|of|my)"
-    r"|where (?:has|have|did)|who (?:all|are|were))\b"
-    r"|\b(?:welche|wie viele|wie oft|quels|quelles|combien|cuáles|cuántos|cuántas|quais|quantos|quantas|quali|quante volte|quanti"
-    r"|welke|hoeveel|hoe vaak|какие|сколько)\b|何回|哪些|几次|多少"
+    r"\bhow many\b|\bhow often\b|\blist\b|\bin what ways\b|\ball (?:the|of|my)\b|\b(?:kinds|types|sorts) of\b"
+    r"|\bwhat (?:are|were) (?:all |the |some )?(?:\w+'s )?(?:\w+ )?\w+s\b"
+    r"|\b(?:what|which) (?:\w+ ){0,2}?(?:\w{3,}(?<!s)s|\w*people|children)(?<!kinds)(?<!types)"
+    r" (?:has|have|do|does|did|are|were|am|is|would|might)\b"
+    r"|\b(?:welchen|wie viele|wie oft|quels|quelles|combien de|combien d|cuáles|cuántos|cuántas|quais|quantos|quantas|quali"
+    r"|quante|quanti|hoeveel|hoe vaak|какие|каких|сколько)\b|何回|いくつ|哪些|几次|多少|كم"
 )
 
 

@@ -1,16 +1,9 @@
-"""How much each feature of `memory.recall.ranking` counts: the one place where that is said."""
+"""How much each feature of `memory.recall.ranking` counts: the one place where that is said.
+
+`variety` is no feature of single messages, but what `memory.recall.variety` takes off.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Mean and spread of a model's cosines between questions and unrelated messages."""
-
-    mean: float
-    spread: float
-
 
 COMMON: Mapping[str, float] = {
     "vector": 0.5,
@@ -20,14 +13,19 @@ COMMON: Mapping[str, float] = {
     "session_vector": 0.6,
     "answers": 1.6,
     "speaker": 1.6,
-    "role": 0.6,
+    "role": 0.8,
     "date": 2.0,
     "question": -1.5,
     "times": 0.25,
+    "variety": 0.2,
 }
 """With any embedder: what was as good on friends' chats, people's chats and chats with assistants."""
 
-KEYWORDS_ONLY: Mapping[str, float] = {**COMMON, "vector": 0.0, "session_vector": 0.0}
+KEYWORDS_ONLY: Mapping[str, float] = {
+    **COMMON,
+    "vector": 0.0,
+    "session_vector": 0.0,
+}
 
 PER_EMBEDDER: Mapping[str, Mapping[str, float]] = {}
 """By the embedder's name, where another set did better by more than noise."""

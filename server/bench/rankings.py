@@ -5,15 +5,16 @@ from datetime import UTC, datetime
 
 from memory.model import MessageFilter
 from memory.ports import Embedder
-from memory.recall import Recall, SearchRequest
+from memory.recall import Recall, SearchRequest, TopicRequest
 from memory.recall.terms import query_tokens
-from server.bench.datasets import BenchQuestion, Conversation
+from server.bench.datasets import APART, BenchQuestion, Conversation
 from server.bench.metrics import Found
-from server.bench.store import OWNER, Asking, BenchStore
+from server.bench.store import OWNER, Asking, BenchStore, Told
 
 DEPTH = 50
 FUSED = 100
 RRF = 60
+BUDGETS = (500, 1500)
 Ranking = Callable[[Conversation, BenchQuestion], list[Found]]
 
 
@@ -34,6 +35,26 @@ def recall_ranking(bench: BenchStore, weights: Mapping[str, float] | None = None
         return [Found(h.message.message_id, h.message.session_id, len(h.message.content.split())) for h in hits]
 
     return rank
+
+
+def topic_evidence(
+    bench: BenchStore, weights: Mapping[str, float], conversations: Sequence[Conversation], told: Told
+) -> dict[int, float]:
+    """The mean share of a question's evidence that a topic's stretches hold, by their budget in tokens."""
+    clock = Asking(datetime.now(UTC))
+    recall = Recall(bench.store, bench.index, bench.embedder, clock, weights=weights)
+    asked = [(c, q) for c in conversations for q in c.questions if q.category not in APART]
+    shares: dict[int, list[float]] = {budget: [] for budget in BUDGETS}
+    for done, (conversation, question) in enumerate(asked):
+        told("topics", done, len(asked))
+        clock.now = question.asked_at
+        evidence = {bench.ids[conversation.name, name] for name in question.evidence}
+        for budget in BUDGETS:
+            request = TopicRequest(question.text, MessageFilter(project_id=conversation.name), max_tokens=budget)
+            given = {m.message_id for stretch in recall.topic(OWNER, request).stretches for m in stretch.messages}
+            shares[budget].append(len(evidence & given) / len(evidence))
+    told("topics", len(asked), len(asked))
+    return {budget: sum(found) / len(found) if found else 0.0 for budget, found in shares.items()}
 
 
 def baselines(bench: BenchStore) -> dict[str, Ranking]:

@@ -58,7 +58,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class RecallReport:
-    """The run that was asked for, and what it was compared with."""
+    """The run that was asked for, and what it was compared with.
+
+    `topics`: the share of the evidence in what `get_context_around_topic` gives, by its budget in tokens.
+    """
 
     data: str
     embedder: str
@@ -66,6 +69,7 @@ class RecallReport:
     messages: int
     left_out: int
     main: Run
+    topics: Mapping[int, float]
     others: tuple[Run, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -83,6 +87,7 @@ class RecallReport:
             "overall": self.main.overall(),
             "by_category": self.main.by_category(),
             "by_conversation": self.main.by_conversation(),
+            "topic_evidence": {str(tokens): share for tokens, share in self.topics.items()},
             "search_ms": latency(rows),
             "compared": [self._compared(other) for other in self.others],
             "rows": [asdict(row) for row in rows],
@@ -126,6 +131,8 @@ def show(report: RecallReport, console: "Console") -> None:
         gaps = report.main.against(other)
         said = ", ".join(f"{name} {_signed(gap)}" for name, gap in gaps.items())
         console.print(f"{report.main.name} against {other.name}: {said}")
+    inside = ", ".join(f"{100 * share:.1f} within {tokens} tokens" for tokens, share in report.topics.items())
+    console.print(f"get_context_around_topic: evidence {inside}")
     times = latency(report.main.rows)
     console.print(f"a search took p50 {times.get('p50', 0):.1f} ms, p95 {times.get('p95', 0):.1f} ms")
     if report.left_out:

@@ -10,7 +10,7 @@ from memory.errors import Invalid
 from memory.recall.weights import weights_for
 from server.bench.datasets import Conversation, load
 from server.bench.metrics import Found, figures
-from server.bench.rankings import Ranking, baselines, recall_ranking
+from server.bench.rankings import Ranking, baselines, recall_ranking, topic_evidence
 from server.bench.report import RecallReport, Row, Run
 from server.bench.store import BenchStore, Told, filled
 
@@ -50,6 +50,7 @@ def run_recall_bench(
             conversations,
             told,
         )
+        topics = topic_evidence(bench, used, conversations, told)
         others: dict[str, Ranking] = {}
         if compare:
             others |= baselines(bench)
@@ -66,6 +67,7 @@ def run_recall_bench(
         messages=sum(len(s.messages) for c in conversations for s in c.sessions),
         left_out=sum(c.left_out for c in conversations),
         main=main,
+        topics=topics,
         others=compared,
     )
 

@@ -58,6 +58,7 @@ def test_a_data_set_from_end_to_end(tmp_path: Path) -> None:
     assert (report.messages, len(report.main.rows), report.left_out) == (3, 1, 1)
     assert report.main.overall()["mrr"] == 1.0
     assert report.main.rows[0].first[0] == "m3"
+    assert report.topics == {500: 1.0, 1500: 1.0}
     assert {"BM25 alone", "without window"} <= {other.name for other in report.others}
     assert "recording" in told
     json.dumps(report.as_json())
