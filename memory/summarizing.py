@@ -134,19 +134,20 @@ class Summarizing:
         *,
         project_id: str | None = None,
         max_tokens: int | None = None,
+        to_seq: int | None = None,
     ) -> Pending | None:
-        """What the client's model should fold; None when the summary is up to date.
+        """What the client's model should fold, up to `to_seq` at most; None when the summary is up to date.
 
         Of a session too long for one question, all but the last stretch is folded locally first. Asking again gives
         the same answer while nothing is recorded. Errors: NotFound, Invalid.
         """
         with self._store.read(owner) as records:
             session = _session(records, session_id, project_id)
-            plan = _plan(records, session.session_id, None)
+            plan = _plan(records, session.session_id, to_seq)
         chunks = list(self._chunks(self._messages(owner, plan)))
         if len(chunks) > 1:
             self.summarize(owner, session.session_id, to_seq=chunks[-2][-1].seq, local=True)
-            return self.pending(owner, session.session_id, max_tokens=max_tokens)
+            return self.pending(owner, session.session_id, max_tokens=max_tokens, to_seq=to_seq)
         if not chunks:
             return None
         return Pending(session.session_id, plan.previous, chunks[0], plan.to_seq, max_tokens or TEXT_TOKENS)

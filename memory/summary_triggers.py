@@ -3,9 +3,10 @@
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 
 from memory.errors import BackstoryError
-from memory.model import Owner
+from memory.model import Owner, Session
 from memory.ports import RecordStore, TokenCounter
 from memory.strategies import cost
 from memory.summarizing import Summarizing
@@ -38,11 +39,16 @@ class SummaryTriggers:
         self._counter = counter
         self._every_turns = every_turns
         self._every_tokens = every_tokens
+        self._made: Callable[[Owner, Session], None] | None = None
         self._waiting: OrderedDict[tuple[Owner, str], bool] = OrderedDict()
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._busy = False
+
+    def tell(self, made: Callable[[Owner, Session], None]) -> None:
+        """From now on calls `made` with each session that got a summary in the background, in that thread."""
+        self._made = made
 
     def start(self) -> None:
         """Starts the background thread where a model is configured."""
@@ -114,6 +120,8 @@ class SummaryTriggers:
                 session = records.session(session_id)
             if session is not None and session.message_count:
                 self._summarizing.summarize(owner, session_id)
+                if self._made is not None and self._thread is not None:
+                    self._made(owner, session)
         except BackstoryError as error:
             logger.warning("No summary was made in the background: %s", error)
         except Exception:

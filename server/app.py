@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mcp.server.caching import CacheableMethod, CacheHint
     from mcp.server.mcpserver import MCPServer
 
+    from memory.model import Owner, Session
     from memory.ports import Clock, Embedder, TokenCounter
     from memory.preamble import Preambles
     from memory.recall import Recall
@@ -65,6 +66,15 @@ class Memory:
         self._failure: BackstoryError | None = None
         self._failed_at = 0.0
         self._closed = False
+        self._listeners: list[Callable[[Owner, Session], None]] = []
+
+    def hear_summaries(self, listener: "Callable[[Owner, Session], None]") -> None:
+        """Has `listener` called with each session that got a summary in the background; in a thread of its own."""
+        self._listeners.append(listener)
+
+    def _tell_summary(self, owner: "Owner", session: "Session") -> None:
+        for listener in self._listeners:
+            listener(owner, session)
 
     @property
     def store(self) -> "SqlRecordStore":
@@ -175,6 +185,7 @@ class Memory:
 
     def _keep(self, parts: "Parts") -> None:
         """Takes over what was opened; closes it again where nobody wants it any more."""
+        parts.triggers.tell(self._tell_summary)
         with self._lock:
             if not self._closed:
                 self._parts = parts
@@ -228,13 +239,16 @@ def build_server(
     """
     from server.calling import Desk
     from server.identity import LocalUser
+    from server.resources.addresses import after_summary
     from server.resources.updates import Updates
     from server.tools import bound
 
     with _without_rich():
         from server.mcp_server import MemoryServer
     tool_set = tools or memory.settings.tools
-    desk = Desk(memory, identify or LocalUser(memory.settings.owner), Updates())
+    updates = Updates()
+    desk = Desk(memory, identify or LocalUser(memory.settings.owner), updates)
+    memory.hear_summaries(lambda owner, session: updates.announce_from_thread(owner, after_summary(session)))
 
     @asynccontextmanager
     async def lifespan(_: "MCPServer[Memory]") -> AsyncIterator[Memory]:

@@ -1,7 +1,7 @@
 """Several facts to gather: what one session has already given counts a little less from then on.
 
-Measured on LoCoMo's conversations 0 to 4, with it and without: recall@10 of multi-hop questions 58.8 and 57.4, of all 84.0
-and 83.9; evidence in 500 words 85.4 and 85.6.
+Measured on LoCoMo's conversations 0 to 4, with it and without: recall@10 of multi-hop questions 58.8 and 57.4, of all
+84.0 and 83.9; evidence in 500 words 85.4 and 85.6.
 """
 
 from collections.abc import Callable, Sequence

@@ -8,7 +8,9 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.from_thread
 import anyio.lowlevel
+from anyio.lowlevel import EventLoopToken, current_token
 from mcp.shared.subscriptions import ResourceUpdated, ServerEvent
 
 from memory.model import Owner
@@ -46,12 +48,14 @@ class Updates:
     def __init__(self) -> None:
         self._streams: dict[object, tuple[Listening | None, Callable[[ServerEvent], None]]] = {}
         self._subscribers: dict[Any, _Subscriber] = {}
+        self._loop: EventLoopToken | None = None
 
     # The SDK's SubscriptionBus: streams of the 2026 era.
 
     def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
         """Adds a stream for the owner whose request is being served; returns what removes it."""
         token = object()
+        self._loop = current_token()
         self._streams[token] = (listening.get(), listener)
 
         def unsubscribe() -> None:
@@ -70,6 +74,7 @@ class Updates:
 
     def add(self, owner: Owner, session: "ServerSession", uri: str) -> None:
         """Notes that this connection wants to hear of `uri`, for as long as it lasts."""
+        self._loop = current_token()
         connection = session._connection  # the SDK has no public name for what outlives the request
         subscriber = self._subscribers.get(connection)
         if subscriber is None:
@@ -102,6 +107,15 @@ class Updates:
                     log.warning("A subscriber does not read what it is told; it is told nothing any more")
                     self._subscribers.pop(connection, None)
         await anyio.lowlevel.checkpoint()
+
+    def announce_from_thread(self, owner: Owner, patterns: Iterable[str]) -> None:
+        """`announce`, from a thread that no request is waiting for; does nothing where nobody ever subscribed."""
+        if self._loop is None:
+            return
+        try:
+            anyio.from_thread.run(self.announce, owner, patterns, token=self._loop)
+        except Exception as error:
+            log.debug("The subscribers are gone: %r", error)
 
 
 def _named(uris: Iterable[str], patterns: set[str]) -> list[str]:

@@ -9,28 +9,31 @@ from server import answers
 from server.answers import Answer
 from server.calling import Call
 from server.resources import addresses
+from server.sampling import Question
 from server.schemas import SummaryAnswer, SummaryIn
 from server.tools import parameters as p
 from server.tools.toolbox import writes
 from server.wire_values import NotBool, count
 
 if TYPE_CHECKING:
-    from inference.summarizers.prompting import Prompt
     from memory.ports import Summarizer
 
 Own = Annotated[SummaryIn | None, Field(description="Your own words, stored as they are; absent: made for you")]
 Length = Annotated[int | None, count(50, 20_000), NotBool]
 
 
-def _question(call: Call, values: Mapping[str, Any]) -> "Prompt | None":
+def _question(call: Call, values: Mapping[str, Any], asked_up_to: int | None) -> Question | None:
     """What the client's model is to fold, where the settings choose it and the agent brings no words of its own."""
     from inference.summarizers.prompting import prompt_for
 
     if call.memory.settings.summarizer != "client" or values["summary"] is not None:
         return None
-    summarizing = call.memory.summarizing
-    pending = summarizing.pending(call.owner, values["session_id"], max_tokens=values["max_tokens"])
-    return prompt_for(pending.previous, pending.messages, pending.max_tokens) if pending else None
+    pending = call.memory.summarizing.pending(
+        call.owner, values["session_id"], max_tokens=values["max_tokens"], to_seq=asked_up_to
+    )
+    if pending is None:
+        return None
+    return Question(prompt_for(pending.previous, pending.messages, pending.max_tokens), pending.to_seq)
 
 
 def _client(call: Call) -> "tuple[Summarizer, ...]":
@@ -40,7 +43,7 @@ def _client(call: Call) -> "tuple[Summarizer, ...]":
         return ()
     words, question = call.model_answer.words, call.model_answer.question
     if isinstance(words, str):
-        return (answered(question, words),)
+        return (answered(question.prompt, words),)
 
     def fail(_: object) -> str:
         raise words
@@ -60,6 +63,7 @@ def summarize_session(
         session_id,
         draft=summary.draft() if summary else None,
         max_tokens=max_tokens,
+        to_seq=call.model_answer.question.to_seq if call.model_answer else None,
         first=_client(call),
     )
     if made.created_at >= began:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import UnexpectedToolError
@@ -21,15 +21,12 @@ from server.calling import Call, Desk, in_thread
 from server.errors import argument_error, tool_error
 from server.identity import Right
 from server.json_schema import input_schema, output_schema
-from server.sampling import ask_model, can_sample
+from server.sampling import Question, ask_model, asked_up_to, can_sample
 from server.schemas import Outgoing
 from server.wire_values import Arguments, Id
 
-if TYPE_CHECKING:
-    from inference.summarizers.prompting import Prompt
-
 Handler = Callable[..., Answer[Outgoing]]
-Asks = Callable[[Call, Mapping[str, Any]], "Prompt | None"]
+Asks = Callable[[Call, Mapping[str, Any], int | None], Question | None]
 User = Annotated[Id | None, Field(description="Only if you act for several users")]
 
 
@@ -41,7 +38,7 @@ class Spec:
     title: str
     right: Right
     annotations: ToolAnnotations
-    asks: "Asks | None" = None
+    asks: Asks | None = None
 
     @property
     def name(self) -> str:
@@ -55,9 +52,13 @@ def reads(title: str) -> Callable[[Handler], Spec]:
 
 
 def writes(
-    title: str, *, idempotent: bool, destructive: bool = False, right: Right = "write", asks: "Asks | None" = None
+    title: str, *, idempotent: bool, destructive: bool = False, right: Right = "write", asks: Asks | None = None
 ) -> Callable[[Handler], Spec]:
-    """Describes a tool that changes the record. `asks` says what the client's model is to answer first, if anything."""
+    """Describes a tool that changes the record.
+
+    `asks` says what the client's model is to answer first, if anything, given the call, its arguments, and up to which
+    message it was asked before, where the call brings the answer.
+    """
     hints = ToolAnnotations(
         read_only_hint=False, destructive_hint=destructive, idempotent_hint=idempotent, open_world_hint=False
     )
@@ -121,7 +122,7 @@ class MemoryTool(Tool):
         if asks is None or not can_sample(context):
             return await in_thread(answered)
         call = await in_thread(opened)
-        question = await in_thread(asks, call, values)
+        question = await in_thread(asks, call, values, asked_up_to(context))
         asked = await ask_model(context, question) if question is not None else None
         if isinstance(asked, InputRequiredResult):
             return asked

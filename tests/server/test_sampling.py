@@ -5,6 +5,9 @@ import json
 import pytest
 from mcp.types import CreateMessageResult, ErrorData, TextContent
 
+from memory.model import NewMessage
+from memory.recording import record
+from memory.sessions import Target
 from server.app import build_memory, build_server
 from server.settings import Settings
 
@@ -62,6 +65,41 @@ async def test_without_a_usable_answer_the_summary_is_made_here_and_says_so(conn
         assert made["producer"] == "extractive"
         assert "pier" in made["text"]
         assert "client" in made["note"]
+
+
+async def test_what_is_said_while_the_model_thinks_is_left_for_the_next_summary(connect, sampling_server):
+    words = json.dumps({"text": "They met at the pier."})
+    memory = sampling_server.desk.memory
+
+    class Slow(Model):
+        async def __call__(self, context, params):
+            said = [NewMessage("user", "And bring the boat.")]
+            record(memory.store, memory.settings.owner, said, Target(), memory.clock)
+            return await super().__call__(context, params)
+
+    async with connect(sampling_server, sampling_callback=Slow(words)) as call:
+        await call("record_messages", messages=[{"role": "user", "content": "Let us meet at the pier."}])
+        made = await call("summarize_session")
+        assert (made["producer"], made["covers_to_seq"]) == ("client", 1)
+        assert (await call("list_sessions"))["sessions"][0]["message_count"] == 2
+
+
+async def test_what_is_summarized_while_the_model_thinks_stands(connect, sampling_server):
+    memory = sampling_server.desk.memory
+
+    class Late(Model):
+        async def __call__(self, context, params):
+            memory.summarizing.summarize(memory.settings.owner, local=True)
+            said = [NewMessage("user", "And bring the boat.")]
+            record(memory.store, memory.settings.owner, said, Target(), memory.clock)
+            return await super().__call__(context, params)
+
+    async with connect(sampling_server, sampling_callback=Late(json.dumps({"text": "Late words."}))) as call:
+        await call("record_messages", messages=[{"role": "user", "content": "Let us meet at the pier."}])
+        made = await call("summarize_session")
+        # Where the call comes a second time, it finds nothing left of what it asked, and makes the summary of the rest.
+        assert (made["producer"], made["text"] != "Late words.") == ("extractive", True)
+        assert made["version"] == made["covers_to_seq"] <= 2
 
 
 async def test_a_client_without_a_model_is_not_asked(connect, sampling_server):

@@ -1,5 +1,6 @@
 """Subscribers hear of exactly what changed, in both protocol eras, and never of another user's changes."""
 
+import json
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
@@ -7,8 +8,15 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
+from inference.summarizers.extractive import ExtractiveSummarizer
+from inference.summarizers.sampling import AskedSummarizer
 from memory.model import Owner
+from memory.tokens import EstimatedTokens
+from server import parts
+from server.app import build_memory, build_server
+from server.identity import LocalUser
 from server.resources import updates
+from server.settings import Settings
 
 pytestmark = [
     pytest.mark.anyio,
@@ -123,6 +131,26 @@ async def test_each_write_announces_exactly_what_it_changed(connect, server, era
             await call("search_conversation_history", query="hi")
             await call("start_session", title="three")
             assert await heard.told() == {"sessions"}
+
+
+async def test_a_summary_made_in_the_background_is_announced(connect, era, owner, tmp_path, monkeypatch):
+    def told(question):
+        return json.dumps({"text": "They spoke of boats."})
+
+    local = ExtractiveSummarizer(None, EstimatedTokens())
+    monkeypatch.setattr(parts, "_summarizers", lambda *_: [AskedSummarizer(told), local])
+    with build_memory(Settings(data_dir=tmp_path, embedder="none", summarize_turns=2)) as memory:
+        server = build_server(memory, identify=LocalUser(owner))
+        async with connect(server) as call:
+            one = (await call("start_session", title="one"))["session_id"]
+            summary = f"memory://sessions/{one}/summary"
+            async with subscribed(server, era, [summary], {}) as (heard, client):
+                for text in ("a boat", "two boats"):
+                    await call("record_messages", messages=[{"role": "user", "content": text}], session_id=one)
+                assert await heard.told() == {summary.removeprefix("memory://")}
+                assert "They spoke of boats." in (await client.read_resource(summary)).contents[0].text
+        memory.triggers.recorded(owner, one)
+        assert memory.triggers.wait_until_idle(5), "nobody listens any more, and nothing waits for them"
 
 
 async def test_nobody_hears_of_another_users_changes(connect, server, server_of, era):
