@@ -35,6 +35,7 @@ class HttpSettings:
     rate_burst: int = 400
     max_streams: int = 500
     session_idle: int = 60
+    traces: Literal["none", "otlp"] = "none"
     oauth_issuer: str | None = None
     oauth_audience: str | None = None
     oauth_jwks_url: str | None = None
@@ -136,6 +137,7 @@ _HTTP_KEYS: Final[Mapping[str, _Key]] = {
     "rate_burst": _Key("BACKSTORY_RATE_BURST", kinds.number(1, 1_000_000)),
     "max_streams": _Key("BACKSTORY_MAX_STREAMS", kinds.number(1, 100_000)),
     "session_idle": _Key("BACKSTORY_SESSION_IDLE", kinds.number(10, 86_400)),
+    "traces": _Key("BACKSTORY_TRACES", kinds.one_of("none", "otlp")),
     "oauth_issuer": _Key("BACKSTORY_OAUTH_ISSUER", kinds.http_url),
     "oauth_audience": _Key("BACKSTORY_OAUTH_AUDIENCE", kinds.claim),
     "oauth_jwks_url": _Key("BACKSTORY_OAUTH_JWKS_URL", kinds.http_url),

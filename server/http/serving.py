@@ -24,6 +24,7 @@ from server.http.metrics import Metrics
 from server.http.observing import log_as_json, requests_log
 from server.http.origins import is_loopback
 from server.http.principal import Principal
+from server.http.tracing import start_tracing
 from server.identity import LOCAL_RIGHTS
 from server.settings import Settings
 
@@ -37,6 +38,7 @@ SILENT_SECONDS = 60
 def serve(settings: Settings) -> NoReturn:
     """Serves over HTTP until told to stop, then ends the process. Errors: BackstoryError before anything listens."""
     log_as_json(settings.log_level)
+    send_spans = start_tracing() if settings.http.traces == "otlp" else None
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end_now)  # until the server has its own handlers, and again after it has ended
     with build_memory(settings) as memory:
@@ -47,6 +49,8 @@ def serve(settings: Settings) -> NoReturn:
         ended = threading.Timer(CLOSE_SECONDS, os._exit, [0])
         ended.daemon = True
         ended.start()  # what still runs in a thread must not keep a stopped server alive
+        if send_spans is not None:
+            send_spans()
     os._exit(0)
 
 
