@@ -20,4 +20,4 @@ if __name__ == "__main__":
     app = mcp.streamable_http_app()
     known = {getattr(route, "path", "") for route in app.routes}
     app.router.routes.extend(r for r in mcp.sse_app().routes if getattr(r, "path", "") not in known)
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error")
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error", timeout_keep_alive=30)
