@@ -1,6 +1,6 @@
 """Hosted under load: hundreds of clients at once over SSE and Streamable HTTP, beside the bare server in the same run.
 
-    python benchmarks/load.py [--sse 200] [--http 200] [--seconds 60] [--every 5] [--connections 10000] [--json]
+    python benchmarks/load.py [--sse 200] [--http 200] [--seconds 60] [--every 10] [--connections 10000] [--json]
 
 Four parts, on a scratch store:
 1. bare: as many clients call a do-nothing tool of a bare MCPServer; the floor.
@@ -310,7 +310,7 @@ def main() -> None:
     parser.add_argument("--sse", type=int, default=200)
     parser.add_argument("--http", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--every", type=float, default=5, help="seconds between a client's turns")
+    parser.add_argument("--every", type=float, default=10, help="seconds between a client's turns")
     parser.add_argument("--connections", type=int, default=10_000)
     parser.add_argument("--json", action="store_true", help="figures for machines")
     options = parser.parse_args()
