@@ -6,8 +6,9 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, sleep
 
 from memory.model import Message, NewMessage
 from memory.ports import Embedder
@@ -24,6 +25,9 @@ SEARCHES = 300
 CALLERS = 8
 CROWD_SECONDS = 10.0
 TURNS_A_SECOND = 20
+INDEXED_A_SECOND = 50
+INDEXED_TURNS = 500
+INDEXED_SECONDS = 120.0
 
 
 def measure(model: Embedder, messages: int, mine: int, tell: Tell) -> Iterator[Figure]:
@@ -42,6 +46,7 @@ def measure(model: Embedder, messages: int, mine: int, tell: Tell) -> Iterator[F
             yield measure_writing(stage, directory)
             tell("measuring", 3, 4)
             yield from measure_crowd(stage, recall)
+            yield measure_indexing(stage)
             tell("measuring", 4, 4)
         finally:
             stage.close()
@@ -116,6 +121,35 @@ def measure_crowd(stage: Stage, recall: Recall) -> Iterator[Figure]:
     rate = f"{len(searched) / CROWD_SECONDS:.0f} searches a second"
     yield Figure(f"search, {CALLERS} callers at once beside a writer", Timings.of(searched), note=rate)
     yield Figure("a turn acknowledged beside them", Timings.of(written), note=f"{TURNS_A_SECOND} turns a second wanted")
+
+
+def measure_indexing(stage: Stage) -> Figure:
+    """How long after its commit a turn is in the keyword index, while many are recorded at a steady pace."""
+    stage.writer.wait_until_caught_up(60)
+    recorded: list[tuple[int, float]] = []
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(keep_pace, stage, recorded)
+        waits: list[float] = []
+        until = monotonic() + INDEXED_SECONDS
+        while len(waits) < INDEXED_TURNS:
+            if monotonic() > until or (writing.done() and writing.exception()):
+                raise AssertionError(f"only {len(waits)} of {INDEXED_TURNS} turns were indexed")
+            sleep(0.01)
+            reached, now = stage.index.position("keywords").change_id, monotonic()
+            while len(waits) < len(recorded) and recorded[len(waits)][0] <= reached:
+                waits.append(now - recorded[len(waits)][1])
+        writing.result()
+    what = f"recorded to keyword-indexed, {INDEXED_A_SECOND} turns a second"
+    return Figure(what, Timings.of(waits), note="a search reads what is not indexed yet from the record")
+
+
+def keep_pace(stage: Stage, recorded: list[tuple[int, float]]) -> None:
+    """Records turn after turn, noting each one's change and when it was committed."""
+    begun = monotonic()
+    for number, message in enumerate(islice(conversation(10**6 + 2, BEGIN, INDEXED_TURNS), INDEXED_TURNS)):
+        sleep(max(0.0, begun + number / INDEXED_A_SECOND - monotonic()))
+        one_turn(stage, replace(message, client_id=f"pace-{number}"))
+        recorded.append((stage.store.head().change_id, monotonic()))
 
 
 def keep_writing(stage: Stage, until: float) -> list[float]:

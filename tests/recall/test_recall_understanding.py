@@ -26,6 +26,7 @@ TIMES = {
     "what was in 2023": ("2023-01-01", "2024-01-01"),
     "between March and May 2025": ("2025-03-01", "2025-06-01"),
     "the day before yesterday": ("2026-03-16", "2026-03-17"),
+    "what I asked this morning": ("2026-03-18", "2026-03-19"),
     "was war letzte Woche": ("2026-03-09", "2026-03-16"),
     "vor drei Monaten": ("2025-12-01", "2026-01-01"),
     "qu'est-ce que j'ai dit il y a deux jours": ("2026-03-16", "2026-03-17"),
