@@ -186,6 +186,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Command:
     """A store that tests only read: two messages of the local user, a megabyte of the user `much`'s; no embedder."""
     command = Command(tmp_path_factory.mktemp("stored"), {"BACKSTORY_EMBEDDER": "none"})
     command("import", str(written(command.home / "a.jsonl", *SAID)))
-    many = [{"external_id": "s", "id": str(n), "role": "user", "content": f"{n} " + "x" * 2000} for n in range(500)]
+    many = [
+        {"external_id": "s", "id": str(n), "role": "user", "content": f"{n} boat " + "x" * 2000} for n in range(500)
+    ]
     command("import", "--user", "much", str(written(command.home / "b.jsonl", *many)))
     return command

@@ -88,7 +88,7 @@ def test_output_that_is_not_utf8_loses_nothing(stored: Any) -> None:
     assert stored.json("sessions", **plain)["sessions"][0]["title"] == "Naïve café ☕"
 
 
-@pytest.mark.parametrize("command", [["export"], ["export", "--format", "jsonl"], ["search", "x", "--limit", "100"]])
+@pytest.mark.parametrize("command", [["export"], ["export", "--format", "jsonl"], ["search", "boat", "--limit", "100"]])
 def test_a_reader_that_leaves_early_is_no_traceback(stored: Any, command: list[str]) -> None:
     process = stored.start(*command, "--user", "much", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.read(10)
