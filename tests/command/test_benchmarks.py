@@ -31,7 +31,7 @@ def test_latency_is_measured_beside_its_floors(backstory: Any) -> None:
     told = backstory.json("bench", "latency", "--messages", "1000", "--mine", "200")
     assert (told["messages"], told["mine"]) == (1000, 200)
     names = [figure["what"] for figure in told["figures"]]
-    assert len(names) == len(set(names)) == 5
+    assert len(names) == len(set(names)) == 6
     assert all(figure["ms"]["p50"] > 0 for figure in told["figures"])
     assert [figure["what"] for figure in told["figures"] if "floor_ms" in figure] == ["search", "a turn acknowledged"]
     assert not backstory.data_dir.exists()
