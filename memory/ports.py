@@ -180,7 +180,10 @@ class RecordStore(Protocol):
 
 
 class Analyzer(Protocol):
-    """Text to what the index stores; pure."""
+    """Text to what the index stores; pure. Another `version` gives other passages: its index is built anew."""
+
+    @property
+    def version(self) -> str: ...
 
     def passages(self, message: Message) -> list[Passage]:
         """At least one, in order, none longer than the embedder's window, for a message worth finding; else []."""

@@ -1,13 +1,11 @@
 """Recall: finding the right messages again."""
 
-from memory.recall.passages import VERSION as ANALYZER_VERSION
 from memory.recall.passages import analyzer
 from memory.recall.request import SearchRequest, SearchResult, Stretch, TopicRequest, TopicResult
 from memory.recall.reranking import Reranker
 from memory.recall.searching import Recall
 
 __all__ = [
-    "ANALYZER_VERSION",
     "Recall",
     "Reranker",
     "SearchRequest",

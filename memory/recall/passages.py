@@ -8,9 +8,6 @@ from memory.model import Message, Passage
 from memory.ports import Analyzer
 from memory.recall.terms import tokens
 
-VERSION = "1"
-"""Counted up when the same message would give other terms or passages: an index of another version is built anew."""
-
 WINDOW = 230
 """Estimated word pieces that a passage may take, below the 256 of the smallest embedder with its special marks."""
 
@@ -34,6 +31,9 @@ def analyzer() -> Analyzer:
 
 class PassageAnalyzer:
     """Implements `memory.ports.Analyzer`: deterministic, without state."""
+
+    version = "1"
+    """Counted up when the same message would give other terms or passages."""
 
     def passages(self, message: Message) -> list[Passage]:
         """The first few passages carry `text` for the embedder; later ones have an empty `text` and only terms."""

@@ -41,18 +41,18 @@ class Workshop:
     connection: Connection
     files: CatalogFiles
     recipes: Mapping[Replica, Recipe]
-    analyzer_version: str
 
     def wanted(self, replica: Replica) -> Build:
         """A new build as this process would make it. Errors: Unavailable while the embedder's dimension is unknown."""
-        embedder = self.recipes[replica].embedder
-        made_by = (embedder.name, embedder.dimension) if embedder else (None, None)
-        return Build(replica, new_table_name(replica), self.analyzer_version, *made_by)
+        recipe = self.recipes[replica]
+        made_by = (recipe.embedder.name, recipe.embedder.dimension) if recipe.embedder else (None, None)
+        return Build(replica, new_table_name(replica), recipe.analyzer.version, *made_by)
 
     def current(self, build: Build) -> bool:
         """Whether this process would make the build's rows alike (its dimension aside)."""
-        embedder = self.recipes[build.replica].embedder
-        return (build.analyzer, build.embedder) == (self.analyzer_version, embedder.name if embedder else None)
+        recipe = self.recipes[build.replica]
+        embedder = recipe.embedder.name if recipe.embedder else None
+        return (build.analyzer, build.embedder) == (recipe.analyzer.version, embedder)
 
     def begin(self, replica: Replica) -> Build:
         """An empty table that nothing refers to yet. Errors: Unavailable, LanceFailed, OSError."""

@@ -36,8 +36,8 @@ class IndexWriter:
     """Keeps `index` up to date in background threads while this process holds the file lock; else waits for the lock.
 
     What was recorded is written `interval` seconds apart, up to four times that while there is much of it; vectors
-    follow at the embedder's speed, at most `embedded_parts` passages of a message. `analyzer_version` names what the
-    analyzer does: another one means a rebuild.
+    follow at the embedder's speed, at most `embedded_parts` passages of a message. An analyzer of another
+    version means a rebuild.
     """
 
     def __init__(
@@ -48,7 +48,6 @@ class IndexWriter:
         embedder: Embedder | None,
         lock_path: str | Path | None = None,
         *,
-        analyzer_version: str = "1",
         interval: float = 0.25,
         embedded_parts: int = EMBEDDED_PARTS,
         upkeep: bool = True,
@@ -65,7 +64,7 @@ class IndexWriter:
         recipes: dict[Replica, Recipe] = {"keywords": Recipe(analyzer)}
         if embedder is not None:
             recipes["vectors"] = Recipe(analyzer, embedder, embedded_parts, lambda: self._ending.is_set())
-        self._workshop = Workshop(store, index.connection, index.files, recipes, analyzer_version)
+        self._workshop = Workshop(store, index.connection, index.files, recipes)
         self._followers: list[Follower] = []
         self._thread: threading.Thread | None = None
         self._holding = threading.Event()

@@ -26,6 +26,9 @@ PASSAGE_WORDS = 20
 class Words:
     """Every word is a term; a passage is twenty words."""
 
+    def __init__(self, version: str = "1") -> None:
+        self.version = version
+
     def passages(self, message: Message) -> list[Passage]:
         words = re.findall(r"\w+", message.content.lower())
         pieces = [words[at : at + PASSAGE_WORDS] for at in range(0, len(words), PASSAGE_WORDS)]

@@ -77,6 +77,8 @@ def test_a_closed_index_finds_nothing(house, record, bag, ann, everything) -> No
 
 def test_terms_are_kept_exactly_as_analysed(house, record, ann, everything) -> None:
     class Verbatim:
+        version = "1"
+
         def passages(self, message):
             from memory.model import Passage
 

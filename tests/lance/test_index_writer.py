@@ -151,7 +151,7 @@ def test_another_analyzer_means_new_keywords_while_the_old_ones_answer(house, re
     assert first.wait_until_caught_up(20)
     first.stop(10)
     before = house.active("keywords")
-    second = house.running(record, bag, analyzer_version="2")
+    second = house.running(record, bag, analyzer=type(house.words)("2"))
     assert second.wait_until_caught_up(20)
     assert house.active("keywords") != before
     assert ids(house.index(bag, record.store).keyword_candidates(ann, ALL, ["tea"], 5)) == [name]
