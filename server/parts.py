@@ -9,7 +9,7 @@ from inference.summarizers.extractive import ExtractiveSummarizer
 from memory.errors import Unavailable
 from memory.ports import Clock, Embedder, Summarizer, TokenCounter
 from memory.preamble import Preambles
-from memory.recall import ANALYZER_VERSION, Recall, analyzer
+from memory.recall import Recall, analyzer
 from memory.session_context import SessionContexts
 from memory.summarizing import Summarizing
 from memory.summary_triggers import SummaryTriggers
@@ -68,7 +68,7 @@ def _assembled(settings: Settings, clock: Clock, store: SqlRecordStore, backgrou
     embedder = open_embedder(settings)
     remote = settings.data_dir / "index" if "://" in settings.index_location else None
     index = LanceIndex(settings.index_location, embedder.name if embedder else None, home=remote)
-    writer = IndexWriter(store, index, analyzer(), embedder, analyzer_version=ANALYZER_VERSION)
+    writer = IndexWriter(store, index, analyzer(), embedder)
     counter = tokenizer_counter(settings.tokenizer) if settings.tokenizer else EstimatedTokens()
     recall = Recall(store, index, embedder, clock, counter=counter)
     producers = _summarizers(settings, embedder, counter)
@@ -103,14 +103,19 @@ def _database_url(settings: Settings) -> str:
     return sqlite_url(settings.data_dir / "backstory.db")
 
 
+def embedder_of(settings: Settings) -> Embedder | None:
+    """The embedder that the settings name, None for none. Errors: Unavailable when it cannot be loaded."""
+    return load_embedder(
+        settings.embedder,
+        openai_base_url=settings.openai_base_url,
+        openai_api_key=settings.openai_api_key.reveal() if settings.openai_api_key else None,
+    )
+
+
 def open_embedder(settings: Settings) -> Embedder | None:
     """The embedder, or None where there is none or it cannot be loaded; that is said once, on stderr."""
     try:
-        return load_embedder(
-            settings.embedder,
-            openai_base_url=settings.openai_base_url,
-            openai_api_key=settings.openai_api_key.reveal() if settings.openai_api_key else None,
-        )
+        return embedder_of(settings)
     except Unavailable as missing:
         log.warning("%s Search goes on with keywords only.", missing)
         return None

@@ -1,12 +1,11 @@
 """Running a recall bench from a data file to a report."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from memory.errors import Invalid
+from memory.ports import Embedder
 from memory.recall.weights import weights_for
 from server.bench.datasets import Conversation, load
 from server.bench.metrics import Found, figures
@@ -21,8 +20,8 @@ def silent(what: str, done: int, total: int) -> None:
 
 def run_recall_bench(
     data_path: Path,
+    model: Embedder | None,
     *,
-    embedder: str = "bundled",
     without: Sequence[str] = (),
     ablate: bool = False,
     compare: bool = False,
@@ -34,12 +33,9 @@ def run_recall_bench(
 
     `without` switches features off; `ablate` compares with each feature off in turn, `compare` with the baselines and
     with recall whole when something is off; `reworded` passes the questions' own `queries` on; `directory` keeps the
-    store there. Errors: Invalid (file, feature), Unavailable (embedder, index).
+    store there. Errors: Invalid (file, feature), Unavailable (index).
     """
-    from inference.embedders import load_embedder
-
     conversations = load(data_path)
-    model = load_embedder(embedder)
     weights = weights_for(model.name if model else None)
     used = _less(weights, without)
     with filled(conversations, model, directory, told) as bench:
@@ -109,27 +105,3 @@ def _run(name: str, ranking: Ranking, bench: BenchStore, conversations: Sequence
 def _places(found: Sequence[Found], evidence: Sequence[str]) -> dict[str, int | None]:
     at = {hit.message_id: place for place, hit in enumerate(found, 1)}
     return {name: at.get(name) for name in evidence}
-
-
-@contextmanager
-def progress_bar() -> Iterator[Told]:
-    """A bar on standard error, one line for each part of the work."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
-
-        def told(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
-
-        yield told
-
-
-def recall_command_result(data_path: Path, **options: Any) -> RecallReport:
-    """The same with a progress bar on standard error."""
-    with progress_bar() as told:
-        return run_recall_bench(data_path, told=told, **options)

@@ -38,12 +38,12 @@ def latency(messages: int, mine: int, as_json: bool, settings: Settings) -> None
       backstory bench latency
       backstory bench latency --messages 1000000 --json
     """
-    from inference.embedders import load_embedder
     from memory.errors import Invalid
     from server.latency.figures import markdown
     from server.latency.measuring import measure
+    from server.parts import embedder_of
 
-    model = load_embedder(settings.embedder)
+    model = embedder_of(settings)
     if model is None:
         raise Invalid("--embedder", "is none", "name one: searching with a model is what is timed here")
     with progress("preparing") as move:

@@ -52,9 +52,7 @@ def test_a_data_set_from_end_to_end(tmp_path: Path) -> None:
     data = tmp_path / "tiny.jsonl"
     data.write_text(json.dumps(CONVERSATION) + "\n", encoding="utf-8")
     told: list[str] = []
-    report = run_recall_bench(
-        data, embedder="none", ablate=True, compare=True, told=lambda what, done, total: told.append(what)
-    )
+    report = run_recall_bench(data, None, ablate=True, compare=True, told=lambda what, done, total: told.append(what))
     assert (report.messages, len(report.main.rows), report.left_out) == (3, 1, 1)
     assert report.main.overall()["mrr"] == 1.0
     assert report.main.rows[0].first[0] == "m3"
@@ -71,4 +69,4 @@ def test_a_file_that_is_none_names_the_line(tmp_path: Path) -> None:
         load(data)
     data.write_text(json.dumps(CONVERSATION), encoding="utf-8")
     with pytest.raises(Invalid, match="luck"):
-        run_recall_bench(data, embedder="none", without=("luck",))
+        run_recall_bench(data, None, without=("luck",))
