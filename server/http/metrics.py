@@ -1,8 +1,7 @@
 """What Prometheus reads. No label carries a tenant, a user or anything that was said."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -75,13 +74,12 @@ class Metrics:
         )
         self.registry.register(_Gauges(self.gauges))
 
-    def note_context(self, answer: Mapping[str, Any]) -> None:
-        """Counts what a strategy kept out of a session context: the messages left out, each taken to be as long as
-        those that are shown are on average."""
-        left_out, shown = answer["left_out"], answer["messages"]
+    def note_context(self, mode: str, left_out: int, shown: Sequence[str]) -> None:
+        """Counts what the strategy `mode` kept out of a session context: the messages left out, each taken to be as
+        long as the contents that are `shown` are on average."""
         if left_out > 0 and shown:
-            average = sum(self._tokens.count(message["content"]) for message in shown) / len(shown)
-            self.saved.labels(answer["strategy"]["mode"]).inc(left_out * average)
+            average = sum(map(self._tokens.count, shown)) / len(shown)
+            self.saved.labels(mode).inc(left_out * average)
 
     def text(self) -> bytes:
         """The exposition format; reads the gauges, so it may block."""

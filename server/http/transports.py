@@ -157,7 +157,9 @@ class Transports:
                 result = self._too_large(name, ctx) or self._for_caller(ctx, await call_next(ctx))
             outcome = "error" if _is_error(result) else "ok"
             if name == "get_session_context" and outcome == "ok" and isinstance(result, dict):
-                self.metrics.note_context(result["structuredContent"])
+                told = result["structuredContent"]
+                shown = [message["content"] for message in told["messages"]]
+                self.metrics.note_context(told["strategy"]["mode"], told["left_out"], shown)
             return result
         finally:
             seconds = time.perf_counter() - started

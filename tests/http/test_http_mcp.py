@@ -259,3 +259,25 @@ async def test_a_session_of_one_user_is_not_anothers(hosted: Any) -> None:
         with hosted.http(ben) as other:
             assert other.post(where, json=ask).status_code == 404
         assert http.post(where, json=ask).status_code == 202
+
+
+async def test_what_a_strategy_keeps_out_is_counted_over_the_protocol_and_over_rest(hosted: Any) -> None:
+    token = hosted.token("acme", "counted")
+
+    def saved() -> float:
+        with hosted.http(token) as http:
+            lines = http.get("/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith("backstory_tokens_saved_total{"))
+
+    async with hosted.client(token) as client:
+        talk = [{"role": "user", "content": f"Line {number} about the boat."} for number in range(30)]
+        session = (await call(client, "record_messages", messages=talk))["session_id"]
+        before = saved()
+        await call(client, "get_session_context", session_id=session)
+        assert saved() == before, "nothing was kept out"
+        await call(client, "get_session_context", session_id=session, strategy={"mode": "trim", "keep_turns": 5})
+        by_protocol = saved() - before
+        assert by_protocol > 25
+        with hosted.http(token) as http:
+            assert http.get(f"/api/v1/sessions/{session}/context", params={"mode": "trim"}).status_code == 200
+        assert 0 < saved() - before - by_protocol < by_protocol, "ten turns are kept where nobody says how many"

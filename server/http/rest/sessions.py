@@ -209,7 +209,9 @@ async def get_context(
     values = query.model_dump(exclude={"user", "mode"})
     strategy = StrategyIn(mode=query.mode) if query.mode else None
     answer = await at.perform(get_session_context, query.user, session_id=session_id, strategy=strategy, **values)
-    at.request.app.state.metrics.note_context(answer.model_dump())
+    at.request.app.state.metrics.note_context(
+        answer.strategy.mode, answer.left_out, [message.content for message in answer.messages]
+    )
     return SessionContextAnswer.model_validate(answer)
 
 
