@@ -225,16 +225,6 @@ class _Assembly:
         self._made.messages = (*added, *self._made.messages)
 
 
-def _fewer_lines(text: str, tokens: int, counter: TokenCounter) -> str:
-    """A text of several lines with lines left out evenly until it fits; one of few lines with its middle cut out."""
-    lines = text.split("\n")
-    for count in range(len(lines), 3, -1):
-        chosen = "\n".join(lines[round(i * (len(lines) - 1) / (count - 1))] for i in range(count))
-        if counter.count(chosen) <= tokens:
-            return chosen
-    return shortened(text, tokens, counter)
-
-
 def _as_shown(summary: Summary, text: str, block: str) -> Summary:
     """The summary with the words and list entries that are shown, so that nothing more is handed over than fits."""
     said = _plain(block.replace("\n| ", "\n"))

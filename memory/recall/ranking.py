@@ -158,7 +158,7 @@ def spoken_for(s: Scene) -> Mask:
     evidence = s.evidence
     if evidence.has_vector.any() or not (s.question.tokens or s.question.periods):
         return np.ones(len(evidence.slots), dtype=np.bool_)
-    found: Mask = (evidence.turn > 0) | (evidence.window > 0) | (session(s) > 0) | (date(s) > 0)
+    found: Mask = (evidence.window > 0) | (session(s) > 0) | (date(s) > 0)
     return found
 
 

@@ -21,11 +21,7 @@ COMMON: Mapping[str, float] = {
 }
 """With any embedder: what was as good on friends' chats, people's chats and chats with assistants."""
 
-KEYWORDS_ONLY: Mapping[str, float] = {
-    **COMMON,
-    "vector": 0.0,
-    "session_vector": 0.0,
-}
+KEYWORDS_ONLY: Mapping[str, float] = {**COMMON, "vector": 0.0, "session_vector": 0.0}
 
 PER_EMBEDDER: Mapping[str, Mapping[str, float]] = {}
 """By the embedder's name, where another set did better by more than noise."""
