@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from string import digits
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from mcp.types import PromptReference, ResourceTemplateReference
 
 pytestmark = pytest.mark.anyio
 PEOPLE = [("acme", "ann"), ("acme", "ben"), ("acme", "cid"), ("globex", "ann"), ("globex", "dee"), ("initech", "eve")]
+LETTERS = "abcdef"
 ATTEMPTS = 2000
 
 
@@ -30,7 +32,8 @@ class Person:
     user: str
     token: str
     phone: str
-    word: str = field(default_factory=lambda: f"zq{secrets.token_hex(4)}")
+    # Of letters alone: four digits could be read as a year, and the answer tells what was understood.
+    word: str = field(default_factory=lambda: "zq" + "".join(secrets.choice(LETTERS) for _ in range(8)))
     sessions: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     cursor: str = ""
@@ -225,7 +228,8 @@ def nobodys(value: str) -> str:
     """Something of the same shape that nobody has."""
     if value.startswith("+"):
         return f"{value[:-4]}8{secrets.randbelow(900) + 100}"
-    return "".join(secrets.choice("0123456789abcdef") if c in "0123456789abcdef" else c for c in value)
+    kinds = {c: kind for kind in (LETTERS, digits) for c in kind}
+    return "".join(secrets.choice(kinds.get(c, c)) for c in value)
 
 
 @asynccontextmanager
