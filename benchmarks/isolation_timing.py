@@ -33,7 +33,7 @@ async def measured(times: int, directory: Path) -> dict[str, list[float]]:
     """Milliseconds of each answer, by whose session was asked for."""
     with build_memory(Settings(data_dir=directory, embedder="none")) as memory:
         said = [NewMessage("user", f"The boat, part {number}") for number in range(500)]
-        theirs = record(memory.store, Owner("acme", "bob"), said, Target(), memory.clock).session.session_id
+        theirs = record(memory.wait().store, Owner("acme", "bob"), said, Target(), memory.clock).session.session_id
         asked = {"another's": theirs, "nobody's": new_id("ses"), "nobody's, again": new_id("ses")}
         taken: dict[str, list[float]] = {whose: [] for whose in asked}
         async with Client(build_server(memory, identify=LocalUser(Owner("acme", "ana")))) as client:

@@ -121,7 +121,7 @@ def tokens(directory: Path, names: list[str]) -> dict[str, str]:
     from memory.api_tokens import issue
     from memory.identities import register
     from memory.model import Owner
-    from server.app import utc_now
+    from server.opening import utc_now
     from storage.sql import open_store, sqlite_url
     from storage.sql.directory import SqlDirectory
 

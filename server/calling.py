@@ -15,7 +15,8 @@ from server.identity import Caller, Identify, Right
 
 if TYPE_CHECKING:
     from memory.ports import Records
-    from server.app import Memory
+    from server.opening import LazyMemory
+    from server.parts import Parts
     from server.resources.updates import Updates
     from server.sampling import ModelAnswer
 
@@ -30,7 +31,7 @@ class Call:
     """What a handler works with. `changed` collects the addresses of resources that it changed; `model_answer` is what
     the client's model said, where the tool asked it."""
 
-    memory: "Memory"
+    memory: "Parts"
     caller: Caller
     changed: list[str] = field(default_factory=list)
     model_answer: "ModelAnswer | None" = None
@@ -54,20 +55,19 @@ def known(records: "Records", session_id: str) -> Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """Where calls are opened: the memory, how a caller is known, and who hears of what a call changed."""
+class Calls:
+    """Where a request becomes a call: the memory, how a caller is known, and who hears of what a call changed."""
 
-    memory: "Memory"
+    memory: "LazyMemory"
     identify: Identify
     updates: "Updates"
 
     def open(self, request: Any, user: str | None, right: Right) -> Call:
         """Blocks until the memory is open. Errors: NotFound, Denied, StorageFailed, Unavailable."""
-        caller = self.known(request, user, right)
-        self.memory.wait_until_open()
-        return Call(self.memory, caller)
+        caller = self.caller(request, user, right)
+        return Call(self.memory.wait(), caller)
 
-    def known(self, request: Any, user: str | None, right: Right) -> Caller:
+    def caller(self, request: Any, user: str | None, right: Right) -> Caller:
         """Who calls, without waiting for the memory where that is not needed. Errors: NotFound, Denied."""
         caller = self.identify(request, user)
         caller.require(right)

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Literal
 from memory.errors import BackstoryError
 from memory.ports import Replica
 from server import __version__
-from server.app import Memory
+from server.opening import LazyMemory
+from server.record import open_record
 from server.settings import Settings
 
 if TYPE_CHECKING:
+    from server.parts import Parts
     from storage.sql import SqlRecordStore
 
 LITTLE_ROOM = 1 << 30
@@ -38,7 +40,7 @@ def checkup(settings: Settings, *, repair: bool, audit: bool) -> Iterator[Findin
     """Every check that can be made; those that stand on something broken are left out."""
     yield Finding("version", "ok", f"backstory {__version__}, Python {platform.python_version()}, {platform.system()}")
     yield from check_directory(settings.data_dir)
-    if settings.database_url is None and not (settings.data_dir / "backstory.db").exists():
+    if settings.database_url is None and not settings.database_file.exists():
         yield Finding("database", "note", f"{settings.database_label} does not exist yet; the first start makes it")
         return
     database = list(check_database(settings))
@@ -69,11 +71,9 @@ def check_directory(path: Path) -> Iterator[Finding]:
 
 def check_database(settings: Settings) -> Iterator[Finding]:
     """Whether it opens, is whole, and has this version's schema. A SQLite file is migrated as it is at every start."""
-    from server.commands.opening import open_record
-
     label = settings.database_label
     try:
-        store = open_record(settings, migrate=settings.embedded)
+        store = open_record(settings)
     except BackstoryError as error:
         yield Finding("database", "bad", str(error))
         return
@@ -102,7 +102,8 @@ def check_record(store: "SqlRecordStore", label: str) -> Iterator[Finding]:
 def check_memory(settings: Settings, *, repair: bool, audit: bool) -> Iterator[Finding]:
     from server.parts import open_parts
 
-    with Memory(settings, opener=partial(open_parts, background=repair)) as memory:
+    with LazyMemory(settings, opener=partial(open_parts, background=repair)) as lazy:
+        memory = lazy.wait()
         with memory.store.read(settings.owner) as records:
             counted = f"{records.message_count():,} messages of user {settings.owner.user_id}"
         yield Finding("record", "ok", counted)
@@ -114,7 +115,7 @@ def check_memory(settings: Settings, *, repair: bool, audit: bool) -> Iterator[F
             yield from check_audit(memory)
 
 
-def check_embedder(memory: Memory) -> Finding:
+def check_embedder(memory: "Parts") -> Finding:
     wanted = memory.settings.embedder
     if memory.embedder is None:
         state: Literal["ok", "bad"] = "ok" if wanted == "none" else "bad"
@@ -129,7 +130,7 @@ def check_embedder(memory: Memory) -> Finding:
     return Finding("embedder", "ok", f"{name}, {dimension} dimensions, {took:.0f} ms for a question")
 
 
-def repaired(memory: Memory) -> Iterator[Finding]:
+def repaired(memory: "Parts") -> Iterator[Finding]:
     from server.commands.waiting import wait_for_index
 
     memory.writer.rebuild()
@@ -139,7 +140,7 @@ def repaired(memory: Memory) -> Iterator[Finding]:
         yield Finding("repair", "bad", "the search index could not be built anew; the messages above say why")
 
 
-def check_index(memory: Memory) -> Iterator[Finding]:
+def check_index(memory: "Parts") -> Iterator[Finding]:
     """Whether what there is of the index can be read, and how far it is behind the record."""
     memory.index.open()
     catalog = memory.index.files.read()
@@ -161,7 +162,7 @@ def waiting(behind: int) -> str:
     return f"{behind:,} changes wait; a running server takes them in, or `backstory reindex --wait`"
 
 
-def check_audit(memory: Memory) -> Iterator[Finding]:
+def check_audit(memory: "Parts") -> Iterator[Finding]:
     problems = memory.store.audit()
     for problem in problems:
         yield Finding("audit", "bad", problem)

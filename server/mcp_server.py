@@ -28,10 +28,10 @@ from pydantic.networks import AnyUrl
 
 from memory.errors import BackstoryError, shown
 from memory.model import Owner
-from server.app import Memory
-from server.calling import Call, Desk, in_thread, known
+from server.calling import Call, Calls, in_thread, known
 from server.completions import MOST, suggestions
 from server.errors import resource_error
+from server.opening import LazyMemory
 from server.prompts import PROMPTS
 from server.resources import RESOURCES, family_of
 from server.resources.updates import Listening, listening
@@ -39,12 +39,12 @@ from server.resources.updates import Listening, listening
 Request = ServerRequestContext[Any, Any]
 
 
-class MemoryServer(MCPServer[Memory]):
-    """An MCPServer over a `Desk`. Others may still add tools, resources and prompts of their own."""
+class MemoryServer(MCPServer[LazyMemory]):
+    """An MCPServer over `Calls`. Others may still add tools, resources and prompts of their own."""
 
-    def __init__(self, desk: Desk, **options: Any) -> None:
-        super().__init__(subscriptions=desk.updates, **options)
-        self.desk = desk
+    def __init__(self, calls: Calls, **options: Any) -> None:
+        super().__init__(subscriptions=calls.updates, **options)
+        self.calls = calls
         self.middleware.append(self._hear_own)
         add = self._lowlevel_server.add_request_handler  # the SDK has no public call for the handshake era's methods
         add("resources/subscribe", SubscribeRequestParams, self._subscribe)
@@ -61,7 +61,7 @@ class MemoryServer(MCPServer[Memory]):
         return ours + await super().list_resource_templates()
 
     async def read_resource(
-        self, uri: AnyUrl | str, context: Context[Memory, Any] | None = None
+        self, uri: AnyUrl | str, context: Context[LazyMemory, Any] | None = None
     ) -> Iterable[ReadResourceContents] | InputRequiredResult:
         """Reads one resource. Errors: ResourceNotFoundError, ResourceError, both with one sentence."""
         address = str(uri)
@@ -82,7 +82,7 @@ class MemoryServer(MCPServer[Memory]):
         return [prompt.listed() for prompt in PROMPTS.values()] + await super().list_prompts()
 
     async def get_prompt(
-        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Memory, Any] | None = None
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[LazyMemory, Any] | None = None
     ) -> GetPromptResult | InputRequiredResult:
         """Renders a prompt. Errors: MCPError with one sentence."""
         prompt = PROMPTS.get(name)
@@ -98,13 +98,13 @@ class MemoryServer(MCPServer[Memory]):
         message = PromptMessage(role="user", content=TextContent(type="text", text=text))
         return GetPromptResult(description=prompt.description, messages=[message])
 
-    def _opened(self, context: Context[Memory, Any] | None) -> Call:
-        return self.desk.open(context.request_context if context is not None else None, None, "read")
+    def _opened(self, context: Context[LazyMemory, Any] | None) -> Call:
+        return self.calls.open(context.request_context if context is not None else None, None, "read")
 
     async def _complete(self, ctx: Request, params: CompleteRequestParams) -> CompleteResult:
         def suggest() -> list[str]:
             return suggestions(
-                self.desk.open(ctx, None, "read"), params.ref, params.argument.name, params.argument.value
+                self.calls.open(ctx, None, "read"), params.ref, params.argument.name, params.argument.value
             )
 
         try:
@@ -126,11 +126,11 @@ class MemoryServer(MCPServer[Memory]):
 
     async def _subscribe(self, ctx: Request, params: SubscribeRequestParams) -> EmptyResult:
         uri = str(params.uri)
-        self.desk.updates.add(await self._subscribing(ctx, [uri]), ctx.session, uri)
+        self.calls.updates.add(await self._subscribing(ctx, [uri]), ctx.session, uri)
         return EmptyResult()
 
     async def _unsubscribe(self, ctx: Request, params: UnsubscribeRequestParams) -> EmptyResult:
-        self.desk.updates.remove(ctx.session, str(params.uri))
+        self.calls.updates.remove(ctx.session, str(params.uri))
         return EmptyResult()
 
     async def _subscribing(self, ctx: Request, uris: list[str]) -> Owner:
@@ -138,10 +138,9 @@ class MemoryServer(MCPServer[Memory]):
         sessions = [parts["session_id"] for uri in uris for _, parts in [family_of(uri) or (None, {})] if parts]
 
         def check() -> Owner:
-            caller = self.desk.known(ctx, None, "read")
+            caller = self.calls.caller(ctx, None, "read")
             if sessions:
-                self.desk.memory.wait_until_open()
-                with self.desk.memory.store.read(caller.owner) as records:
+                with self.calls.memory.wait().store.read(caller.owner) as records:
                     for session_id in sessions:
                         known(records, session_id)
             return caller.owner

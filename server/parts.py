@@ -14,9 +14,10 @@ from memory.session_context import SessionContexts
 from memory.summarizing import Summarizing
 from memory.summary_triggers import SummaryTriggers
 from memory.tokens import EstimatedTokens, tokenizer_counter
+from server.record import open_record
 from server.settings import Settings
 from storage.lance import IndexWriter, LanceIndex
-from storage.sql import SqlRecordStore, open_store, sqlite_url
+from storage.sql import SqlRecordStore
 from storage.sql.directory import SqlDirectory
 
 log = logging.getLogger("backstory.app")
@@ -26,10 +27,12 @@ SUMMARY_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Without an embedder search goes on with keywords."""
+    """An open memory, as handlers and commands work with it. Without an embedder search goes on with keywords."""
 
+    settings: Settings
+    clock: Clock
     store: SqlRecordStore
-    directory: SqlDirectory
+    directory: SqlDirectory  # users, their identities and access tokens, which lie beside the record
     index: LanceIndex
     writer: IndexWriter
     embedder: Embedder | None
@@ -39,7 +42,7 @@ class Parts:
     triggers: SummaryTriggers
     preambles: Preambles
     session_contexts: SessionContexts
-    time_zone: str
+    time_zone: str  # the IANA name of the zone in which dates in words are read
 
     def close(self) -> None:
         """Stops what runs in the background, with its helpers, then closes index and record."""
@@ -56,7 +59,7 @@ def open_parts(settings: Settings, clock: Clock, *, background: bool = True) -> 
     """
     if settings.encryption_key is not None:
         raise Unavailable("BACKSTORY_ENCRYPTION_KEY is set, but this version cannot encrypt; unset it to go on.")
-    store = open_store(_database_url(settings), migrate=settings.embedded)
+    store = open_record(settings)
     try:
         return _assembled(settings, clock, store, background)
     except BaseException:
@@ -82,6 +85,8 @@ def _assembled(settings: Settings, clock: Clock, store: SqlRecordStore, backgrou
         writer.start()
         triggers.start()
     return Parts(
+        settings=settings,
+        clock=clock,
         store=store,
         directory=SqlDirectory(store.database),
         index=index,
@@ -95,12 +100,6 @@ def _assembled(settings: Settings, clock: Clock, store: SqlRecordStore, backgrou
         session_contexts=contexts,
         time_zone=settings.time_zone or _local_zone(),
     )
-
-
-def _database_url(settings: Settings) -> str:
-    if settings.database_url is not None:
-        return settings.database_url.reveal()
-    return sqlite_url(settings.data_dir / "backstory.db")
 
 
 def embedder_of(settings: Settings) -> Embedder | None:

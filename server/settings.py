@@ -82,10 +82,15 @@ class Settings:
         return self.database_url is None or self.database_url.reveal().startswith("sqlite")
 
     @property
+    def database_file(self) -> Path:
+        """The SQLite file that holds the record where no database is named."""
+        return self.data_dir / "backstory.db"
+
+    @property
     def database_label(self) -> str:
         """Where the record lies, without a password: for messages."""
         if self.database_url is None:
-            return str(self.data_dir / "backstory.db")
+            return str(self.database_file)
         parts = urlsplit(self.database_url.reveal())
         host = parts.netloc.rpartition("@")[2]
         return urlunsplit((parts.scheme, host, parts.path, "", ""))

@@ -11,9 +11,9 @@ from server.commands.output import echo_json, progress
 from server.settings import Settings
 
 if TYPE_CHECKING:
-    from server.app import Memory
     from server.importers.items import Format
     from server.importers.running import Tally
+    from server.parts import Parts
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FORMATS = ("auto", "jsonl", "locomo")
@@ -53,7 +53,7 @@ def import_(
         echo_json({"files": results, "caught_up": caught_up})
 
 
-def import_file(memory: "Memory", path: Path, form: "Format", project_id: str | None) -> dict[str, Any]:
+def import_file(memory: "Parts", path: Path, form: "Format", project_id: str | None) -> dict[str, Any]:
     """Imports one file with a progress bar, and says what came of it."""
     from server.importers.running import Importing, Tally
 

@@ -2,8 +2,9 @@
 
 import click
 
-from server.commands.opening import configure_logging, open_record
+from server.commands.opening import configure_logging
 from server.commands.options import with_settings
+from server.record import open_record
 from server.settings import Settings
 
 

@@ -7,25 +7,27 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from server.opening import LazyMemory
+from server.record import open_record
 from server.settings import Settings
 
 if TYPE_CHECKING:
-    from server.app import Memory
+    from server.parts import Parts
     from storage.sql import SqlRecordStore
+    from storage.sql.directory import SqlDirectory
 
 
 @contextmanager
-def opened_memory(settings: Settings, *, background: bool = True) -> Generator["Memory", None, None]:
+def opened_memory(settings: Settings, *, background: bool = True) -> Generator["Parts", None, None]:
     """The memory, open; without `background` it only reads, and does not begin to index.
 
     Errors: BackstoryError, when it cannot be opened.
     """
-    from server.app import Memory
     from server.parts import open_parts
 
     configure_logging(settings)
-    with Memory(settings, opener=partial(open_parts, background=background)) as memory:
-        memory.wait_until_open()
+    with LazyMemory(settings, opener=partial(open_parts, background=background)) as lazy:
+        memory = lazy.wait()
         try:
             yield memory
         finally:
@@ -35,20 +37,22 @@ def opened_memory(settings: Settings, *, background: bool = True) -> Generator["
 
 @contextmanager
 def opened_record(settings: Settings) -> Generator["SqlRecordStore", None, None]:
-    """The record alone, brought up to date where it is a file of this machine. Errors: BackstoryError."""
+    """The record alone. Errors: BackstoryError."""
     configure_logging(settings)
-    store = open_record(settings, migrate=settings.embedded)
+    store = open_record(settings)
     try:
         yield store
     finally:
         store.close()
 
 
-def open_record(settings: Settings, *, migrate: bool) -> "SqlRecordStore":
-    from storage.sql import open_store, sqlite_url
+@contextmanager
+def opened_directory(settings: Settings) -> Generator["SqlDirectory", None, None]:
+    """The users and tokens beside the record. Errors: BackstoryError."""
+    from storage.sql.directory import SqlDirectory
 
-    url = settings.database_url.reveal() if settings.database_url else sqlite_url(settings.data_dir / "backstory.db")
-    return open_store(url, migrate=migrate)
+    with opened_record(settings) as store:
+        yield SqlDirectory(store.database)
 
 
 def configure_logging(settings: Settings) -> None:

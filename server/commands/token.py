@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from memory.errors import Invalid, shown
+from server.commands.opening import opened_directory
 from server.commands.options import with_settings
 from server.commands.output import echo_json, minute, one_line
-from server.commands.people import opened_directory
 from server.identity import Right
 from server.settings import Settings
 
@@ -41,7 +41,7 @@ def create(rights: str, expires: str, as_json: bool, settings: Settings) -> None
     from memory.api_tokens import issue
     from memory.identities import register
     from memory.model import Owner
-    from server.app import utc_now
+    from server.opening import utc_now
 
     wanted, lifetime = read_rights(rights), read_lifetime(expires)
     with opened_directory(settings) as directory:
@@ -61,7 +61,7 @@ def create(rights: str, expires: str, as_json: bool, settings: Settings) -> None
 @with_settings()
 def list_(as_json: bool, settings: Settings) -> None:
     """List every tenant's tokens, oldest first; never the tokens themselves."""
-    from server.app import utc_now
+    from server.opening import utc_now
 
     with opened_directory(settings) as directory:
         tokens = directory.tokens()
@@ -95,7 +95,7 @@ def list_(as_json: bool, settings: Settings) -> None:
 def revoke(token_id: str, as_json: bool, settings: Settings) -> None:
     """Revoke a token by its id; from then on it is refused, and its streams are closed."""
     from memory.api_tokens import revoke as revoke_token
-    from server.app import utc_now
+    from server.opening import utc_now
 
     plain = token_id.split("_")[1] if token_id.startswith("bst_") else token_id
     with opened_directory(settings) as directory:

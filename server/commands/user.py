@@ -4,9 +4,9 @@ from typing import Any, cast
 
 import click
 
+from server.commands.opening import opened_directory
 from server.commands.options import with_settings
 from server.commands.output import echo_json, minute, one_line
-from server.commands.people import opened_directory
 from server.settings import Settings
 
 KINDS = ("phone", "email", "voiceprint", "external")
@@ -81,7 +81,7 @@ def link(user_id: str, kind: str, value: str, settings: Settings) -> None:
     """Recognise a user of --tenant by one thing more."""
     from memory.identities import link as link_identity
     from memory.identity_values import normalise
-    from server.app import utc_now
+    from server.opening import utc_now
 
     identity = normalise(cast(Any, kind), value, settings.phone_region)
     with opened_directory(settings) as directory:
@@ -98,7 +98,7 @@ def unlink(user_id: str, kind: str, value: str, settings: Settings) -> None:
     """Recognise a user of --tenant by one thing less."""
     from memory.identities import unlink as unlink_identity
     from memory.identity_values import normalise
-    from server.app import utc_now
+    from server.opening import utc_now
 
     identity = normalise(cast(Any, kind), value, settings.phone_region)
     with opened_directory(settings) as directory:
@@ -115,7 +115,7 @@ def merge(user_id: str, into: str, yes: bool, settings: Settings) -> None:
     """Make two users of --tenant one: identities, tokens and everything recorded go over, and the old id stands for the
     one who remains. This cannot be taken back."""
     from memory.identities import merge as merge_users
-    from server.app import utc_now
+    from server.opening import utc_now
 
     if not yes:
         click.confirm(f"Everything of {user_id} becomes {into}'s, for good. Go on?", abort=True, err=True)

@@ -8,13 +8,13 @@ import click
 from server.commands.output import progress
 
 if TYPE_CHECKING:
-    from server.app import Memory
+    from server.parts import Parts
 
 STEP_SECONDS = 0.05
 STUCK_SECONDS = 60.0
 
 
-def wait_for_index(memory: "Memory", vectors: bool) -> bool:
+def wait_for_index(memory: "Parts", vectors: bool) -> bool:
     """Waits until the keywords, and with `vectors` the vectors too, are caught up; whether all of both is now.
 
     Gives up, and says so, when nothing moves for a minute.

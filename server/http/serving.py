@@ -8,14 +8,14 @@ import socket
 import sys
 import threading
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import uvicorn
 
 from memory.errors import Invalid
 from memory.identities import register
 from memory.model import Owner
-from server.app import Memory, build_memory, build_server
+from server.app import build_memory, build_server
 from server.http import oauth
 from server.http.application import Application, Site
 from server.http.auth import OwnTokens
@@ -27,7 +27,11 @@ from server.http.origins import is_loopback
 from server.http.principal import Principal
 from server.http.tracing import start_tracing
 from server.identity import LOCAL_RIGHTS
+from server.opening import LazyMemory
 from server.settings import Settings
+
+if TYPE_CHECKING:
+    from server.parts import Parts
 
 log = logging.getLogger("backstory.http")
 DRAIN_SECONDS = 2.5
@@ -64,7 +68,7 @@ def end_now(number: int, _: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def check_exposure(settings: Settings, memory: Memory) -> None:
+def check_exposure(settings: Settings, memory: LazyMemory) -> None:
     """Refuses to listen where others can reach it without anybody having to say who they are. Errors: Invalid."""
     if is_loopback(settings.host):
         return
@@ -73,7 +77,7 @@ def check_exposure(settings: Settings, memory: Memory) -> None:
         allowed = "leave BACKSTORY_AUTH at token, or listen on 127.0.0.1"
         raise Invalid(where, "needs authentication, which is switched off", allowed)
     now = memory.clock()
-    if settings.http.oauth_issuer is None and not any(t.usable(now) for t in memory.directory.tokens()):
+    if settings.http.oauth_issuer is None and not any(t.usable(now) for t in memory.wait().directory.tokens()):
         allowed = "create a token with `backstory token create`, or set BACKSTORY_OAUTH_ISSUER, and start again"
         raise Invalid(where, "needs authentication, and there is no token yet", allowed)
 
@@ -98,33 +102,33 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def build_application(settings: Settings, memory: Memory, **options: Any) -> Application:
+def build_application(settings: Settings, memory: LazyMemory, **options: Any) -> Application:
     """The ASGI application over `memory`, which it opens but never closes."""
     from server.http.rest import build_api
     from server.tools.identify_user import identify_user
 
     metrics = Metrics()
-    callers = TokenCallers(lambda: memory.directory, settings.phone_region)
+    callers = TokenCallers(lambda: memory.wait().directory, settings.phone_region)
     also = (identify_user,) if settings.tools == "agent" else ()
     mcp = build_server(memory, identify=callers, also=also, **options)
-    tokens = OwnTokens(lambda: memory.directory, memory.clock) if settings.http.auth == "token" else None
+    tokens = OwnTokens(lambda: memory.wait().directory, memory.clock) if settings.http.auth == "token" else None
     return Application(
         Site(
             settings=settings.http,
             host=settings.host,
             server=mcp,
-            api=build_api(mcp.desk, metrics),
+            api=build_api(mcp.calls, metrics),
             tokens=tokens,
             oauth=oauth_of(settings, memory) if tokens is not None else None,
             local=None if tokens is not None else Principal(settings.owner, LOCAL_RIGHTS, "local"),
-            probes=Probes(lambda: memory.store.head(), lambda: index_lag(memory), settings.data_dir),
+            probes=Probes(lambda: memory.wait().store.head(), lambda: index_lag(memory.wait()), settings.data_dir),
             metrics=metrics,
             for_bridges=frozenset(spec.name for spec in also),
         )
     )
 
 
-def oauth_of(settings: Settings, memory: Memory) -> oauth.OauthTokens | None:
+def oauth_of(settings: Settings, memory: LazyMemory) -> oauth.OauthTokens | None:
     """The verifier of the configured authorization server's tokens, where one is configured."""
     http = settings.http
     if http.oauth_issuer is None or http.oauth_audience is None:
@@ -140,13 +144,13 @@ def oauth_of(settings: Settings, memory: Memory) -> oauth.OauthTokens | None:
     )
 
     def known(owner: Owner) -> Owner:
-        user = register(memory.directory, owner.tenant_id, owner.user_id, memory.clock)
+        user = register(memory.wait().directory, owner.tenant_id, owner.user_id, memory.clock)
         return Owner(owner.tenant_id, user.user_id)
 
     return oauth.OauthTokens(issuer, oauth.Keys(issuer), known)
 
 
-def index_lag(memory: Memory) -> dict[str, int]:
+def index_lag(memory: "Parts") -> dict[str, int]:
     """How many changes each replica of the search index has not folded yet."""
     index = memory.index
     head = memory.store.head().change_id

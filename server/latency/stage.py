@@ -20,8 +20,10 @@ from memory.recall import Recall, analyzer
 from memory.recording import record
 from memory.sessions import Target
 from server.latency.talk import conversation
+from server.record import open_record
+from server.settings import Settings
 from storage.lance import IndexWriter, LanceIndex, following
-from storage.sql import SqlRecordStore, open_store, sqlite_url
+from storage.sql import SqlRecordStore
 
 ME = Owner("default", "me")
 SESSION = 50
@@ -89,7 +91,7 @@ class Stage:
 
 def build(directory: Path, model: Embedder, messages: int, mine: int, tell: Tell) -> Stage:
     """Records `messages` of many users in turn, `mine` of them of ME, and waits until all is indexed."""
-    store = open_store(sqlite_url(directory / "backstory.db"))
+    store = open_record(Settings(data_dir=directory))
     my_talk = list(conversation(0, BEGIN, mine))
     embedder = StageEmbedder(model, {message.content for message in my_talk})
     index = LanceIndex(directory / "index", embedder.name, embedder.dimension)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from server.calling import Desk
+from server.calling import Calls
 from server.settings import ToolSet
 from server.tools.archive_session import archive_session
 from server.tools.get_context_around_topic import get_context_around_topic
@@ -33,6 +33,6 @@ FULL = (*AGENT, set_memory_strategy, identify_user)
 TOOL_SETS: Mapping[ToolSet, tuple[Spec, ...]] = {"recall": RECALL, "agent": AGENT, "full": FULL}
 
 
-def bound(tool_set: ToolSet, desk: Desk, also: Iterable[Spec] = ()) -> list[MemoryTool]:
+def bound(tool_set: ToolSet, calls: Calls, also: Iterable[Spec] = ()) -> list[MemoryTool]:
     """The tools of a set, and `also` these, ready to be served."""
-    return [MemoryTool.bound(spec, desk) for spec in (*TOOL_SETS[tool_set], *also)]
+    return [MemoryTool.bound(spec, calls) for spec in (*TOOL_SETS[tool_set], *also)]

@@ -17,7 +17,7 @@ from pydantic import Field, PrivateAttr, ValidationError, create_model
 
 from memory.errors import BackstoryError
 from server.answers import Answer
-from server.calling import Call, Desk, in_thread
+from server.calling import Call, Calls, in_thread
 from server.errors import argument_error, tool_error
 from server.identity import Right
 from server.json_schema import input_schema, output_schema
@@ -69,11 +69,11 @@ class MemoryTool(Tool):
     """A tool whose handler is a synchronous function of a `Call`; every failure is one sentence."""
 
     _spec: Spec = PrivateAttr()
-    _desk: Desk = PrivateAttr()
+    _calls: Calls = PrivateAttr()
     _arguments: type[Arguments] = PrivateAttr()
 
     @classmethod
-    def bound(cls, spec: Spec, desk: Desk) -> "MemoryTool":
+    def bound(cls, spec: Spec, calls: Calls) -> "MemoryTool":
         arguments, answer = _models(spec.handler)
         tool = cls(
             fn=spec.handler,
@@ -85,7 +85,7 @@ class MemoryTool(Tool):
             is_async=False,
             annotations=spec.annotations,
         )
-        tool._spec, tool._desk, tool._arguments = spec, desk, arguments
+        tool._spec, tool._calls, tool._arguments = spec, calls, arguments
         return tool
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
@@ -100,7 +100,7 @@ class MemoryTool(Tool):
         if isinstance(done, InputRequiredResult):
             return done
         call, answer = done
-        await self._desk.updates.announce(call.owner, call.changed)
+        await self._calls.updates.announce(call.owner, call.changed)
         if not convert_result:
             return answer.data
         return CallToolResult(
@@ -113,7 +113,7 @@ class MemoryTool(Tool):
         asks, handler = self._spec.asks, self._spec.handler
 
         def opened() -> Call:
-            return self._desk.open(context.request_context, user, self._spec.right)
+            return self._calls.open(context.request_context, user, self._spec.right)
 
         def answered() -> tuple[Call, Answer[Outgoing]]:
             call = opened()

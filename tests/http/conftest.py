@@ -24,7 +24,7 @@ from mcp.client.streamable_http import streamable_http_client
 from memory.api_tokens import issue
 from memory.identities import register
 from memory.model import Owner
-from server.app import utc_now
+from server.opening import utc_now
 from storage.sql import open_store, sqlite_url
 from storage.sql.directory import SqlDirectory
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from memory.api_tokens import revoke
-from server.app import utc_now
+from server.opening import utc_now
 
 PATHS = [
     *(

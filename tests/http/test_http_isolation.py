@@ -58,7 +58,7 @@ def settle(hosted: Any, tenant: str, user: str, n: int) -> Person:
     with hosted.directory() as directory:
         from memory.identities import link
         from memory.identity_values import normalise
-        from server.app import utc_now
+        from server.opening import utc_now
 
         link(directory, tenant, user, normalise("phone", person.phone), utc_now)
         link(directory, tenant, user, normalise("email", f"{person.word}@example.com"), utc_now)

@@ -10,8 +10,9 @@ from mcp import Client
 from mcp.server.mcpserver import MCPServer
 
 from memory.model import Owner
-from server.app import Memory, build_memory, build_server
+from server.app import build_memory, build_server
 from server.identity import LocalUser
+from server.opening import LazyMemory
 from server.settings import Settings
 
 Connect = Callable[..., AbstractAsyncContextManager["Calls"]]
@@ -23,9 +24,9 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memory]:
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LazyMemory]:
     with build_memory(Settings(data_dir=tmp_path_factory.mktemp("memory"), embedder="none")) as opened:
-        opened.wait_until_open()
+        opened.wait()
         yield opened
 
 
@@ -35,7 +36,7 @@ def owner() -> Owner:
 
 
 @pytest.fixture
-def server(memory: Memory, owner: Owner) -> MCPServer[Memory]:
+def server(memory: LazyMemory, owner: Owner) -> MCPServer[LazyMemory]:
     return build_server(memory, tools="full", identify=LocalUser(owner))
 
 
@@ -76,7 +77,7 @@ class Calls:
 
 
 @pytest.fixture
-def connect(server: MCPServer[Memory], era: str) -> Connect:
+def connect(server: MCPServer[LazyMemory], era: str) -> Connect:
     """Opens a client of this test's server (or of another one) in the era under test."""
 
     @asynccontextmanager
@@ -88,6 +89,6 @@ def connect(server: MCPServer[Memory], era: str) -> Connect:
 
 
 @pytest.fixture
-def server_of(memory: Memory) -> Callable[[str], MCPServer[Memory]]:
+def server_of(memory: LazyMemory) -> Callable[[str], MCPServer[LazyMemory]]:
     """A server over the same memory for another user."""
     return lambda user: build_server(memory, tools="full", identify=LocalUser(Owner("tests", user)))

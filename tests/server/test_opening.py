@@ -7,11 +7,12 @@ import time
 import pytest
 from mcp import Client
 
-import server.app as app
+import server.opening as opening
 import server.parts as parts
 from memory.errors import StorageFailed, Unavailable
 from memory.model import Owner
-from server.app import Memory, build_memory, build_server
+from server.app import build_memory, build_server
+from server.opening import LazyMemory
 from server.settings import Secret, Settings
 
 
@@ -47,9 +48,9 @@ def test_many_callers_open_it_once_and_all_wait(settings):
         gate.wait(5)
         return opened
 
-    memory = Memory(settings, opener=opener)
+    memory = LazyMemory(settings, opener=opener)
     seen = []
-    threads = [threading.Thread(target=lambda: seen.append(memory.store)) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: seen.append(memory.wait().store)) for _ in range(8)]
     for thread in threads:
         thread.start()
     assert seen == []
@@ -62,23 +63,23 @@ def test_many_callers_open_it_once_and_all_wait(settings):
     memory.close()
     assert opened.closed == 1
     with pytest.raises(Unavailable, match="shutting down"):
-        memory.wait_until_open()
+        memory.wait()
 
 
 def test_warming_up_waits_unless_somebody_needs_it(settings):
-    memory = Memory(settings, opener=lambda *_: Opened())
+    memory = LazyMemory(settings, opener=lambda *_: Opened())
     memory.warm(after=60)
-    assert memory.store == "the store"
+    assert memory.wait().store == "the store"
     memory.close()
 
 
 def test_nothing_opens_once_it_is_closed(settings):
     count = []
-    memory = Memory(settings, opener=lambda *_: count.append(1))
+    memory = LazyMemory(settings, opener=lambda *_: count.append(1))
     memory.warm(after=60)
     memory.close()
     with pytest.raises(Unavailable):
-        memory.wait_until_open()
+        memory.wait()
     assert count == []
 
 
@@ -90,18 +91,18 @@ def test_what_opens_too_late_is_closed_again(settings):
         gate.wait(5)
         return opened
 
-    memory = Memory(settings, opener=opener)
+    memory = LazyMemory(settings, opener=opener)
     memory.warm()
     assert begun.wait(5)
     memory.close()
     gate.set()
     with pytest.raises(Unavailable, match="shutting down"):
-        memory.wait_until_open()
+        memory.wait()
     assert opened.closed == 1
 
 
 def test_a_failure_is_told_to_everybody_and_tried_again_later(settings, monkeypatch, caplog):
-    monkeypatch.setattr(app, "RETRY_SECONDS", 1.0)
+    monkeypatch.setattr(opening, "RETRY_SECONDS", 1.0)
     answers = [StorageFailed("The disk is full; nothing was opened."), RuntimeError("line one\nline two"), Opened()]
 
     def opener(*_):
@@ -110,16 +111,16 @@ def test_a_failure_is_told_to_everybody_and_tried_again_later(settings, monkeypa
             raise answer
         return answer
 
-    memory = Memory(settings, opener=opener)
+    memory = LazyMemory(settings, opener=opener)
     with caplog.at_level(logging.ERROR, "backstory"):
         for _ in range(2):
             with pytest.raises(StorageFailed, match="The disk is full"):
-                memory.wait_until_open()
+                memory.wait()
         time.sleep(1.1)
         with pytest.raises(Unavailable, match=r"^The memory could not be opened \(RuntimeError: line one\)\.$"):
-            memory.wait_until_open()
+            memory.wait()
         time.sleep(1.1)
-        assert memory.store == "the store"
+        assert memory.wait().store == "the store"
     assert [record.getMessage() for record in caplog.records] == [
         "The disk is full; nothing was opened.",
         "The memory could not be opened (RuntimeError: line one).",
@@ -132,7 +133,8 @@ def test_without_the_model_search_goes_on_with_keywords_and_that_is_said_once(se
         raise Unavailable("onnxruntime is not installed for this platform.")
 
     monkeypatch.setattr(parts, "load_embedder", missing)
-    with caplog.at_level(logging.WARNING, "backstory"), build_memory(settings) as memory:
+    with caplog.at_level(logging.WARNING, "backstory"), build_memory(settings) as lazy:
+        memory = lazy.wait()
         assert memory.embedder is None
         from memory.model import NewMessage
         from memory.recall import SearchRequest
@@ -149,7 +151,7 @@ def test_without_the_model_search_goes_on_with_keywords_and_that_is_said_once(se
 def test_an_encryption_key_is_not_silently_ignored(tmp_path):
     memory = build_memory(Settings(data_dir=tmp_path, encryption_key=Secret("k")))
     with memory, pytest.raises(Unavailable, match="BACKSTORY_ENCRYPTION_KEY"):
-        memory.wait_until_open()
+        memory.wait()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -161,12 +163,12 @@ async def test_the_server_neither_opens_nor_closes_more_than_once(settings):
         count.append(1)
         return opened
 
-    memory = Memory(settings, opener=opener)
+    memory = LazyMemory(settings, opener=opener)
     server = build_server(memory)
     for mode in ("auto", "legacy"):
         async with Client(server, mode=mode) as client, Client(server, mode=mode):
             await client.list_tools()
-    memory.wait_until_open()
+    memory.wait()
     assert count == [1]
     assert opened.closed == 0
     memory.close()

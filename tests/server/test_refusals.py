@@ -132,7 +132,7 @@ async def test_an_unforeseen_failure_shows_nothing_of_itself(connect, memory, mo
         raise RuntimeError("secret detail")
 
     async with connect() as call:
-        monkeypatch.setattr(memory.recall, "search", fail, raising=True)
+        monkeypatch.setattr(memory.wait().recall, "search", fail, raising=True)
         sentence = await call.refusal("search_conversation_history", query="x")
         assert "secret" not in sentence
 
@@ -142,6 +142,6 @@ async def test_a_full_disk_is_one_sentence(connect, memory, monkeypatch):
         raise StorageFailed("The database is full; nothing was recorded.")
 
     async with connect() as call:
-        monkeypatch.setattr(memory.store, "write", fail, raising=True)
+        monkeypatch.setattr(memory.wait().store, "write", fail, raising=True)
         sentence = await call.refusal("record_messages", messages=[{"role": "user", "content": "x"}])
         assert sentence == "The database is full; nothing was recorded."

@@ -69,7 +69,7 @@ async def test_without_a_usable_answer_the_summary_is_made_here_and_says_so(conn
 
 async def test_what_is_said_while_the_model_thinks_is_left_for_the_next_summary(connect, sampling_server):
     words = json.dumps({"text": "They met at the pier."})
-    memory = sampling_server.desk.memory
+    memory = sampling_server.calls.memory.wait()
 
     class Slow(Model):
         async def __call__(self, context, params):
@@ -85,7 +85,7 @@ async def test_what_is_said_while_the_model_thinks_is_left_for_the_next_summary(
 
 
 async def test_what_is_summarized_while_the_model_thinks_stands(connect, sampling_server):
-    memory = sampling_server.desk.memory
+    memory = sampling_server.calls.memory.wait()
 
     class Late(Model):
         async def __call__(self, context, params):

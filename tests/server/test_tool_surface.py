@@ -9,7 +9,8 @@ import pytest
 from mcp import Client
 
 from memory.errors import Unavailable
-from server.app import Memory, build_server
+from server.app import build_server
+from server.opening import LazyMemory
 from server.settings import Settings
 from server.tools import AGENT, FULL, RECALL
 
@@ -38,7 +39,7 @@ def not_opened(*_):
 
 async def listed(tool_set: str) -> list[dict]:
     """The tool list as it goes over the wire. Nothing is opened for it."""
-    memory = Memory(Settings(data_dir=Path("/nowhere")), opener=not_opened)
+    memory = LazyMemory(Settings(data_dir=Path("/nowhere")), opener=not_opened)
     with memory:
         async with Client(build_server(memory, tools=tool_set)) as client:
             tools = (await client.list_tools()).tools

@@ -149,8 +149,8 @@ async def test_a_summary_made_in_the_background_is_announced(connect, era, owner
                     await call("record_messages", messages=[{"role": "user", "content": text}], session_id=one)
                 assert await heard.told() == {summary.removeprefix("memory://")}
                 assert "They spoke of boats." in (await client.read_resource(summary)).contents[0].text
-        memory.triggers.recorded(owner, one)
-        assert memory.triggers.wait_until_idle(5), "nobody listens any more, and nothing waits for them"
+        memory.wait().triggers.recorded(owner, one)
+        assert memory.wait().triggers.wait_until_idle(5), "nobody listens any more, and nothing waits for them"
 
 
 async def test_nobody_hears_of_another_users_changes(connect, server, server_of, era):
@@ -189,7 +189,7 @@ async def test_unsubscribing_ends_the_notices(connect, server, era):
 
 
 async def test_a_connection_that_ended_is_forgotten(connect, server, era):
-    registry = server.desk.updates
+    registry = server.calls.updates
     async with connect() as call:
         async with subscribed(server, era, STATIC, {}):
             assert len(registry._subscribers) + len(registry._streams) == 1

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from memory.errors import BackstoryError
 from server import __version__
-from server.calling import Desk
+from server.calling import Calls
 from server.http.metrics import Metrics
 from server.http.problems import problem, problem_of
 from server.http.rest import finding, sessions, user
@@ -21,8 +21,8 @@ PREFIX = "/api/v1"
 ROUTERS = (sessions.routes, finding.routes, user.routes)
 
 
-def build_api(desk: Desk, metrics: Metrics) -> FastAPI:
-    """The REST application over a desk; what stands before it has already asked for a token."""
+def build_api(calls: Calls, metrics: Metrics) -> FastAPI:
+    """The REST application over `calls`; what stands before it has already asked for a token."""
     api = FastAPI(
         title="Backstory",
         version=__version__,
@@ -32,7 +32,7 @@ def build_api(desk: Desk, metrics: Metrics) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    api.state.desk = desk
+    api.state.calls = calls
     api.state.metrics = metrics
     for routes in ROUTERS:
         api.include_router(routes, prefix=PREFIX)

@@ -52,7 +52,7 @@ class TopicQuery(Filters):
 @routes.get("/search")
 async def get_search(at: AtDesk, query: Annotated[SearchQuery, InQuery()]) -> SearchAnswer:
     """Single messages, best first."""
-    if query.is_empty(at.desk.memory.clock()):
+    if query.is_empty(at.calls.memory.clock()):
         return SearchAnswer(hits=[], interpreted={})
     found = await at.perform(search_conversation_history, query.user, **query.model_dump(exclude={"user"}))
     return SearchAnswer.model_validate(found)
@@ -61,7 +61,7 @@ async def get_search(at: AtDesk, query: Annotated[SearchQuery, InQuery()]) -> Se
 @routes.get("/topic")
 async def get_topic(at: AtDesk, query: Annotated[TopicQuery, InQuery()]) -> TopicAnswer:
     """Stretches of conversation around a topic, in order, within a token budget."""
-    if query.is_empty(at.desk.memory.clock()):
+    if query.is_empty(at.calls.memory.clock()):
         return TopicAnswer(stretches=[], tokens=0)
     found = await at.perform(get_context_around_topic, query.user, **query.model_dump(exclude={"user"}))
     return TopicAnswer.model_validate(found)

@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.answers import Answer
-from server.calling import Call, Desk, in_thread
+from server.calling import Call, Calls, in_thread
 from server.http.rest.types import Name
 from server.identity import Right
 from server.tools.toolbox import Spec
@@ -39,9 +39,9 @@ class Carried:
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """One request at the desk."""
+    """One request of a client."""
 
-    desk: Desk
+    calls: Calls
     request: Request
 
     async def perform(self, spec: Spec, user: str | None, **values: Any) -> Any:
@@ -53,17 +53,17 @@ class Front:
         """Runs blocking work in a thread for the caller, then tells subscribers. Errors: BackstoryError."""
 
         def serve() -> tuple[Call, R]:
-            call = self.desk.open(Carried(self.request), user, right)
+            call = self.calls.open(Carried(self.request), user, right)
             return call, work(call)
 
         call, result = await in_thread(serve)
-        await self.desk.updates.announce(call.owner, call.changed)
+        await self.calls.updates.announce(call.owner, call.changed)
         return result
 
 
 def front(request: Request) -> Front:
-    """The desk of the application that the request came to."""
-    return Front(request.app.state.desk, request)
+    """The request, with where the application that it came to opens calls."""
+    return Front(request.app.state.calls, request)
 
 
 AtDesk = Annotated[Front, Depends(front)]

@@ -172,7 +172,7 @@ async def post_messages(
     at: AtDesk, session_id: SessionId, query: Annotated[Query, InQuery()], body: NewMessages
 ) -> Recorded:
     """Records messages, all or none; on the answer they are on disk. Repeating an `id` records nothing twice."""
-    refusal = check_messages([m.content for m in body.messages], at.desk.memory.settings.http.max_message)
+    refusal = check_messages([m.content for m in body.messages], at.calls.memory.settings.http.max_message)
     if refusal is not None:
         raise fastapi.HTTPException(413, refusal)
     values = {"messages": body.messages, "session_id": session_id}
