@@ -35,6 +35,7 @@ from server.opening import LazyMemory
 from server.prompts import PROMPTS
 from server.resources import RESOURCES, family_of
 from server.resources.updates import Listening, listening
+from server.sdk_privates import lowlevel_of
 
 Request = ServerRequestContext[Any, Any]
 
@@ -46,7 +47,7 @@ class MemoryServer(MCPServer[LazyMemory]):
         super().__init__(subscriptions=calls.updates, **options)
         self.calls = calls
         self.middleware.append(self._hear_own)
-        add = self._lowlevel_server.add_request_handler  # the SDK has no public call for the handshake era's methods
+        add = lowlevel_of(self).add_request_handler
         add("resources/subscribe", SubscribeRequestParams, self._subscribe)
         add("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
         add("completion/complete", CompleteRequestParams, self._complete)

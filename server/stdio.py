@@ -124,6 +124,7 @@ def _run(settings: Settings, ending: Ending, wire_in: int, wire_out: int) -> int
     from mcp.server.stdio import stdio_server
 
     from server.app import build_memory, build_server
+    from server.sdk_privates import lowlevel_of
 
     memory = build_memory(settings)
     ending.close = memory.close
@@ -135,7 +136,7 @@ def _run(settings: Settings, ending: Ending, wire_in: int, wire_out: int) -> int
 
     async def run() -> None:
         async with stdio_server(anyio.wrap_file(stdin), anyio.wrap_file(stdout)) as (read_stream, write_stream):
-            protocol = server._lowlevel_server  # the SDK's own run_stdio_async takes no streams
+            protocol = lowlevel_of(server)  # the SDK's own run_stdio_async takes no streams
             await protocol.run(read_stream, write_stream, protocol.create_initialization_options())
 
     anyio.run(run)

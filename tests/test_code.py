@@ -1,5 +1,7 @@
 """The code itself: formatted, linted, typed, and layered as drawn."""
 
+import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,3 +29,22 @@ def bin_path(name: str) -> str:
 def test_tool_finds_nothing(command: list[str]) -> None:
     done = subprocess.run([bin_path(command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def private_elsewhere(path: Path) -> list[str]:
+    """Private attributes that a file touches without defining them itself, and private names that it imports."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    own |= {node.target.id for node in nodes if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    own |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    touched = [(node.lineno, node.attr) for node in nodes if isinstance(node, ast.Attribute) and node.attr not in own]
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    touched += [(node.lineno, part) for node in imports for part in (node.module or "").split(".")]
+    touched += [(node.lineno, alias.name) for node in imports for alias in node.names]
+    private = [(line, name) for line, name in touched if name.startswith("_") and not name.startswith("__")]
+    return [f"{path.relative_to(ROOT)}:{line} {name}" for line, name in private if name not in vars(os)]
+
+
+def test_the_sdks_privates_are_touched_in_one_file() -> None:
+    touched = {path.name for path in (ROOT / "server").rglob("*.py") if private_elsewhere(path)}
+    assert touched == {"sdk_privates.py"}

@@ -27,6 +27,7 @@ from server.http.observing import requests_log
 from server.http.principal import principal_of
 from server.http.problems import problem
 from server.http.traffic import Traffic
+from server.sdk_privates import has_tool, lifespan_state_of, lowlevel_of, serve_without_session, serves_session
 
 log = logging.getLogger("backstory.http")
 MAX_ENDED = 10_000
@@ -51,7 +52,7 @@ class Transports:
     _ended: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
-        lowlevel = self.server._lowlevel_server  # the SDK has no public way to it
+        lowlevel = lowlevel_of(self.server)
         self.manager = StreamableHTTPSessionManager(
             lowlevel,
             session_idle_timeout=self.session_idle_seconds,
@@ -94,11 +95,10 @@ class Transports:
             await self._sse.handle_post_message(scope, receive, send)
 
     async def _serve_sse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        lowlevel = self.server._lowlevel_server
+        lowlevel = lowlevel_of(self.server)
         options = lowlevel.create_initialization_options()
         async with self._sse.connect_sse(scope, receive, send) as (reading, writing):
-            # `lowlevel.run` would enter the lifespan once more for each connection.
-            state = self.manager._lifespan_state
+            state = lifespan_state_of(self.manager)
             await serve_dual_era_loop(lowlevel, reading, writing, lifespan_state=state, init_options=options)
 
     async def _streaming(self, transport: str, app: Any, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,18 +127,18 @@ class Transports:
         headers = Headers(scope=scope)
         session_id = headers.get("mcp-session-id")
         version = headers.get(MCP_PROTOCOL_VERSION_HEADER)
-        known = session_id is None or session_id in self.manager._server_instances or session_id in self._ended
+        known = session_id is None or serves_session(self.manager, session_id) or session_id in self._ended
         return not known and version in HANDSHAKE_PROTOCOL_VERSIONS and scope["method"] == "POST"
 
     async def _serve_orphan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers without a session: everything a call needs travels in its arguments."""
         version = Headers(scope=scope).get(MCP_PROTOCOL_VERSION_HEADER)
-        await self.manager._handle_stateless_request(version, scope, receive, send)
+        await serve_without_session(self.manager, version, scope, receive, send)
 
     def _note_end(self, scope: Scope) -> None:
         """Remembers sessions that a client ended, so that they stay ended."""
         session_id = Headers(scope=scope).get("mcp-session-id")
-        if scope["method"] == "DELETE" and session_id and session_id not in self.manager._server_instances:
+        if scope["method"] == "DELETE" and session_id and not serves_session(self.manager, session_id):
             self._ended[session_id[:64]] = None
             if len(self._ended) > MAX_ENDED:
                 self._ended.popitem(last=False)
@@ -203,8 +203,8 @@ class Transports:
 
     def _name(self, ctx: ServerRequestContext[Any, Any]) -> str:
         given = (ctx.params or {}).get("name")
-        known = isinstance(given, str) and self.server._tool_manager.get_tool(given) is not None
-        return given if known and isinstance(given, str) and ctx.method == "tools/call" else ""
+        named = ctx.method == "tools/call" and isinstance(given, str) and has_tool(self.server, given)
+        return str(given) if named else ""
 
 
 def _is_error(result: HandlerResult) -> bool:

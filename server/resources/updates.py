@@ -14,6 +14,7 @@ from anyio.lowlevel import EventLoopToken, current_token
 from mcp.shared.subscriptions import ResourceUpdated, ServerEvent
 
 from memory.model import Owner
+from server.sdk_privates import connection_of
 
 if TYPE_CHECKING:
     from mcp.server.session import ServerSession
@@ -75,7 +76,7 @@ class Updates:
     def add(self, owner: Owner, session: "ServerSession", uri: str) -> None:
         """Notes that this connection wants to hear of `uri`, for as long as it lasts."""
         self._loop = current_token()
-        connection = session._connection  # the SDK has no public name for what outlives the request
+        connection = connection_of(session)
         subscriber = self._subscribers.get(connection)
         if subscriber is None:
             connection.exit_stack.callback(self._subscribers.pop, connection, None)
@@ -85,7 +86,7 @@ class Updates:
 
     def remove(self, session: "ServerSession", uri: str) -> None:
         """Takes it back; nothing happens when it was never wanted."""
-        subscriber = self._subscribers.get(session._connection)
+        subscriber = self._subscribers.get(connection_of(session))
         if subscriber is not None:
             subscriber.uris.discard(uri)
 

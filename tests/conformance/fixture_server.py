@@ -15,6 +15,7 @@ from mcp.server.mcpserver.prompts.base import UserMessage
 
 from server.app import build_memory
 from server.http.serving import Server, build_application, listen
+from server.sdk_privates import lowlevel_of
 from server.settings import HttpSettings, Settings
 
 warnings.simplefilter("ignore")  # the suite tests what the protocol has deprecated, too
@@ -183,7 +184,7 @@ def main() -> None:
         mcp = application.site.server
         for add in (add_tools, add_resources, add_prompts):
             add(mcp)
-        mcp._lowlevel_server.add_request_handler("logging/setLevel", t.SetLevelRequestParams, set_level)
+        lowlevel_of(mcp).add_request_handler("logging/setLevel", t.SetLevelRequestParams, set_level)
         listening = listen(settings.host, port)
         Server(application, settings, listening).run(sockets=[listening])
 
