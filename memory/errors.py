@@ -21,6 +21,10 @@ class Invalid(BackstoryError):
         super().__init__(f"{what} {why}; {allowed}.")
 
 
+class TooLarge(Invalid):
+    """A message of more bytes than are accepted."""
+
+
 class Conflict(BackstoryError):
     """The request contradicts what is recorded."""
 

@@ -9,7 +9,7 @@ from memory.ids import new_id
 from memory.model import Message, NewMessage, Owner, Session, digest_of
 from memory.ports import Clock, RecordStore, WritableRecords
 from memory.sessions import Target, check_target, find_session, new_session
-from memory.validation import check_message
+from memory.validation import CONTENT_LIMIT, check_message
 
 TITLE_LENGTH = 60
 
@@ -28,7 +28,15 @@ class Recorded:
     duplicates: tuple[str, ...]
 
 
-def record(store: RecordStore, owner: Owner, messages: Sequence[NewMessage], target: Target, clock: Clock) -> Recorded:
+def record(
+    store: RecordStore,
+    owner: Owner,
+    messages: Sequence[NewMessage],
+    target: Target,
+    clock: Clock,
+    *,
+    content_limit: int = CONTENT_LIMIT,
+) -> Recorded:
     """Appends `messages` in one transaction; on return they are on disk.
 
     The session is the one given, else the one that `external_id` names (started where it is new), else the scope's
@@ -36,13 +44,15 @@ def record(store: RecordStore, owner: Owner, messages: Sequence[NewMessage], tar
     it says the same, and refused when it does not, unless the recorded one is partial, which it then replaces. Where
     no session is named, an id that says the same in another session of the scope is a duplicate of that.
 
-    Errors: Invalid (a message that cannot be accepted; none is recorded), NotFound (unknown session_id), Conflict (an
-    id that was recorded with other content, a session of another project), StorageFailed.
+    `content_limit` is how many bytes of UTF-8 a message's content may take.
+
+    Errors: Invalid (a message that cannot be accepted; none is recorded), TooLarge, NotFound (unknown session_id),
+    Conflict (an id that was recorded with other content, a session of another project), StorageFailed.
     """
     if not messages:
         raise Invalid("messages", "is empty", "give at least one message")
     check_target(target)
-    messages = [check_message(message, f"messages[{index}]") for index, message in enumerate(messages)]
+    messages = [check_message(message, f"messages[{index}]", content_limit) for index, message in enumerate(messages)]
     now = clock()
     with store.write(owner) as db:
         batch = begin(db, messages, target, now)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from memory.errors import Invalid, shown
+from memory.errors import Invalid, TooLarge, shown
 from memory.model import Json, NewMessage
 
 CONTENT_LIMIT = 10 * 1024 * 1024
@@ -20,11 +20,23 @@ CHANNELS = ("chat", "voice", "sms", "email")
 
 def check_text(what: str, value: Any, limit: int = CONTENT_LIMIT) -> str:
     """`value` as text of at most `limit` bytes in UTF-8."""
-    if not isinstance(value, str):
-        raise Invalid(what, f"is {type(value).__name__}, not text", "give a string")
-    size = utf8_size(what, value)
+    text = _text(what, value)
+    size = utf8_size(what, text)
     if size > limit:
         raise Invalid(what, f"takes {size:,} bytes", f"at most {limit:,} are accepted")
+    return text
+
+
+def check_content(what: str, value: Any, limit: int) -> None:
+    """What was said: text of at most `limit` bytes in UTF-8. Errors: TooLarge for more, Invalid."""
+    size = utf8_size(what, _text(what, value))
+    if size > limit:
+        raise TooLarge(what, f"takes {size:,} bytes", f"at most {limit:,} are accepted")
+
+
+def _text(what: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise Invalid(what, f"is {type(value).__name__}, not text", "give a string")
     return value
 
 
@@ -81,13 +93,14 @@ def check_moment(what: str, value: datetime | None) -> datetime | None:
     return moment
 
 
-def check_message(message: NewMessage, place: str) -> NewMessage:
-    """`message` as it will be read back; `place` names it in its batch, for example 'messages[3]'."""
+def check_message(message: NewMessage, place: str, content_limit: int = CONTENT_LIMIT) -> NewMessage:
+    """`message` as it will be read back; `place` names it in its batch, for example 'messages[3]', and `content_limit`
+    is in bytes of UTF-8."""
     if message.role not in ROLES:
         raise Invalid(f"{place}.role", f"is {shown(str(message.role))}", f"use one of {', '.join(ROLES)}")
     if message.status not in STATUSES:
         raise Invalid(f"{place}.status", f"is {shown(str(message.status))}", f"use one of {', '.join(STATUSES)}")
-    check_text(f"{place}.content", message.content)
+    check_content(f"{place}.content", message.content, content_limit)
     check_name(f"{place}.id", message.client_id)
     for name in ("speaker", "tool_name", "tool_call_id", "intent"):
         check_name(f"{place}.{name}", getattr(message, name))

@@ -1,7 +1,7 @@
 """The composition root: a memory, and the MCP server over it."""
 
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
 
     from memory.ports import Clock
+    from server.calling import Call
     from server.identity import Identify
     from server.mcp_server import MemoryServer
     from server.settings import ToolSet
@@ -44,12 +45,14 @@ def build_server(
     tools: "ToolSet | None" = None,
     also: "Sequence[Spec]" = (),
     identify: "Identify | None" = None,
+    measure: "Callable[[Call], None] | None" = None,
     **options: Any,
 ) -> "MemoryServer":
     """An MCP server over `memory`, for any transport and both protocol eras. It opens the memory but never closes it.
 
     `tools` names the tool set (default: the settings'), `also` adds tools to it, `identify` tells who calls (default:
-    always the settings' local user), `options` are MCPServer's own (auth, extensions, middleware…).
+    always the settings' local user), `measure` is told of each call of a tool that succeeded, `options` are MCPServer's
+    own (auth, extensions, middleware…).
     """
     from server.calling import Calls
     from server.identity import LocalUser
@@ -61,7 +64,7 @@ def build_server(
         from server.mcp_server import MemoryServer
     tool_set = tools or memory.settings.tools
     updates = Updates()
-    calls = Calls(memory, identify or LocalUser(memory.settings.owner), updates)
+    calls = Calls(memory, identify or LocalUser(memory.settings.owner), updates, measure)
     memory.hear_summaries(lambda owner, session: updates.announce_from_thread(owner, after_summary(session)))
 
     @asynccontextmanager

@@ -15,6 +15,7 @@ from server.identity import Caller, Identify, Right
 
 if TYPE_CHECKING:
     from memory.ports import Records
+    from memory.session_context import SessionContext
     from server.opening import LazyMemory
     from server.parts import Parts
     from server.resources.updates import Updates
@@ -28,12 +29,13 @@ _limiter: RunVar[CapacityLimiter] = RunVar("backstory-calls")
 
 @dataclass(slots=True)
 class Call:
-    """What a handler works with. `changed` collects the addresses of resources that it changed; `model_answer` is what
-    the client's model said, where the tool asked it."""
+    """What a handler works with. `changed` collects the addresses of resources that it changed, `given` is the session
+    context that it gave, for the metrics; `model_answer` is what the client's model said, where the tool asked it."""
 
     memory: "Parts"
     caller: Caller
     changed: list[str] = field(default_factory=list)
+    given: "SessionContext | None" = None
     model_answer: "ModelAnswer | None" = None
 
     @property
@@ -56,11 +58,12 @@ def known(records: "Records", session_id: str) -> Session:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """Where a request becomes a call: the memory, how a caller is known, and who hears of what a call changed."""
+    """Where a request becomes a call: the memory, how a caller is known, and who hears of what a call did."""
 
     memory: "LazyMemory"
     identify: Identify
     updates: "Updates"
+    measure: Callable[[Call], None] | None = None
 
     def open(self, request: Any, user: str | None, right: Right) -> Call:
         """Blocks until the memory is open. Errors: NotFound, Denied, StorageFailed, Unavailable."""
@@ -72,6 +75,12 @@ class Calls:
         caller = self.identify(request, user)
         caller.require(right)
         return caller
+
+    async def done(self, call: Call) -> None:
+        """Tells of a call that has succeeded: the metrics what it gave, subscribers what it changed."""
+        if self.measure is not None:
+            self.measure(call)
+        await self.updates.announce(call.owner, call.changed)
 
 
 async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -30,7 +30,6 @@ class HttpSettings:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     max_body: int = 16 * 1024 * 1024
-    max_message: int = 10 * 1024 * 1024
     rate_per_minute: int = 6000
     rate_burst: int = 400
     max_streams: int = 500
@@ -69,6 +68,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8765
     phone_region: str | None = "US"
+    max_message: int = 10 * 1024 * 1024
     http: HttpSettings = HttpSettings()
 
     @property
@@ -137,7 +137,6 @@ _HTTP_KEYS: Final[Mapping[str, _Key]] = {
     "tls_certificate": _Key("BACKSTORY_TLS_CERTIFICATE", kinds.file),
     "tls_key": _Key("BACKSTORY_TLS_KEY", kinds.file),
     "max_body": _Key("BACKSTORY_MAX_BODY", kinds.number(1024, 1024**3)),
-    "max_message": _Key("BACKSTORY_MAX_MESSAGE", kinds.number(1, 10 * 1024**2)),
     "rate_per_minute": _Key("BACKSTORY_RATE_PER_MINUTE", kinds.number(0, 10_000_000)),
     "rate_burst": _Key("BACKSTORY_RATE_BURST", kinds.number(1, 1_000_000)),
     "max_streams": _Key("BACKSTORY_MAX_STREAMS", kinds.number(1, 100_000)),
@@ -174,6 +173,7 @@ _KEYS: Final[Mapping[str, _Key]] = {
     "host": _Key("BACKSTORY_HOST", kinds.host),
     "port": _Key("BACKSTORY_PORT", kinds.port),
     "phone_region": _Key("BACKSTORY_PHONE_REGION", kinds.region),
+    "max_message": _Key("BACKSTORY_MAX_MESSAGE", kinds.number(1, 10 * 1024**2)),
     **_HTTP_KEYS,
 }
 

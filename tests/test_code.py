@@ -48,3 +48,9 @@ def private_elsewhere(path: Path) -> list[str]:
 def test_the_sdks_privates_are_touched_in_one_file() -> None:
     touched = {path.name for path in (ROOT / "server").rglob("*.py") if private_elsewhere(path)}
     assert touched == {"sdk_privates.py"}
+
+
+def test_what_carries_the_protocol_names_no_tool() -> None:
+    tools = {path.stem for path in (ROOT / "server/tools").glob("*.py")} - {"__init__", "parameters", "toolbox"}
+    carrying = {path.name: path.read_text() for path in (ROOT / "server/http").glob("*.py")}
+    assert {name: tool for name, text in carrying.items() for tool in tools if tool in text} == {}

@@ -71,7 +71,6 @@ class Application:
             self.traffic,
             self.metrics,
             max_body=http.max_body,
-            max_message=http.max_message,
             session_idle_seconds=http.session_idle,
             max_sessions=MAX_SESSIONS,
             streams_per_token=http.max_streams,

@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -114,14 +114,3 @@ class BodyLimit:
         return problem(
             status, f"The body is too large; at most {self._limit} bytes are allowed.", {"Connection": "close"}
         )
-
-
-def check_messages(contents: Iterable[object], limit: int) -> str | None:
-    """What is wrong with the sizes of messages about to be recorded, if anything is; `limit` is in bytes of UTF-8."""
-    for index, content in enumerate(contents):
-        if not isinstance(content, str) or len(content) * 4 <= limit:
-            continue
-        size = len(content.encode("utf-8", "surrogatepass"))
-        if size > limit:
-            return f"messages[{index}].content takes {size:,} bytes; at most {limit:,} are allowed."
-    return None

@@ -8,6 +8,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from memory.tokens import EstimatedTokens
+from server.calling import Call
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -80,6 +81,11 @@ class Metrics:
         if left_out > 0 and shown:
             average = sum(map(self._tokens.count, shown)) / len(shown)
             self.saved.labels(mode).inc(left_out * average)
+
+    def note(self, call: Call) -> None:
+        """Counts what a call gave."""
+        if (given := call.given) is not None:
+            self.note_context(given.strategy.mode, given.left_out, [message.content for message in given.messages])
 
     def text(self) -> bytes:
         """The exposition format; reads the gauges, so it may block."""

@@ -6,13 +6,14 @@ from http import HTTPStatus
 
 from starlette.responses import Response
 
-from memory.errors import BackstoryError, Conflict, Denied, Invalid, NotFound, StorageFailed, Unavailable
+from memory.errors import BackstoryError, Conflict, Denied, Invalid, NotFound, StorageFailed, TooLarge, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 _STATUS: tuple[tuple[type[BackstoryError], int], ...] = (
     (NotFound, 404),
     (Conflict, 409),
     (Denied, 403),
+    (TooLarge, 413),
     (Invalid, 422),
     (StorageFailed, 503),
     (Unavailable, 503),

@@ -105,19 +105,19 @@ def listen(host: str, port: int) -> socket.socket:
 def build_application(settings: Settings, memory: LazyMemory, **options: Any) -> Application:
     """The ASGI application over `memory`, which it opens but never closes."""
     from server.http.rest import build_api
-    from server.tools.identify_user import identify_user
+    from server.tools import FOR_BRIDGES
 
     metrics = Metrics()
     callers = TokenCallers(lambda: memory.wait().directory, settings.phone_region)
-    also = (identify_user,) if settings.tools == "agent" else ()
-    mcp = build_server(memory, identify=callers, also=also, **options)
+    also = FOR_BRIDGES[settings.tools]
+    mcp = build_server(memory, identify=callers, also=also, measure=metrics.note, **options)
     tokens = OwnTokens(lambda: memory.wait().directory, memory.clock) if settings.http.auth == "token" else None
     return Application(
         Site(
             settings=settings.http,
             host=settings.host,
             server=mcp,
-            api=build_api(mcp.calls, metrics),
+            api=build_api(mcp.calls),
             tokens=tokens,
             oauth=oauth_of(settings, memory) if tokens is not None else None,
             local=None if tokens is not None else Principal(settings.owner, LOCAL_RIGHTS, "local"),

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +20,6 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
-from server.http.limits import check_messages
 from server.http.metrics import Metrics
 from server.http.observing import requests_log
 from server.http.principal import principal_of
@@ -42,7 +40,6 @@ class Transports:
     traffic: Traffic
     metrics: Metrics
     max_body: int
-    max_message: int
     session_idle_seconds: float
     max_sessions: int
     streams_per_token: int
@@ -154,30 +151,14 @@ class Transports:
         outcome, started = "failed", time.perf_counter()
         try:
             with self.traffic.work():
-                result = self._too_large(name, ctx) or self._for_caller(ctx, await call_next(ctx))
+                result = self._for_caller(ctx, await call_next(ctx))
             outcome = "error" if _is_error(result) else "ok"
-            if name == "get_session_context" and outcome == "ok" and isinstance(result, dict):
-                told = result["structuredContent"]
-                shown = [message["content"] for message in told["messages"]]
-                self.metrics.note_context(told["strategy"]["mode"], told["left_out"], shown)
             return result
         finally:
             seconds = time.perf_counter() - started
             self.metrics.calls.labels(method, name, outcome).inc()
             self.metrics.call_seconds.labels(method, name).observe(seconds)
             _note_call(_entry(ctx), method, name, outcome, seconds)
-
-    def _too_large(self, name: str, ctx: ServerRequestContext[Any, Any]) -> HandlerResult:
-        """The tool error for messages that may not be recorded for their size, before anything reads them."""
-        arguments = (ctx.params or {}).get("arguments") if name == "record_messages" else None
-        messages = arguments.get("messages") if isinstance(arguments, Mapping) else None
-        if not isinstance(messages, list):
-            return None
-        why = check_messages([m.get("content") for m in messages if isinstance(m, Mapping)], self.max_message)
-        if why is None:
-            return None
-        era = {} if ctx.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS else {"resultType": "complete"}
-        return {"content": [{"type": "text", "text": why}], "isError": True, **era}
 
     def _for_caller(self, ctx: ServerRequestContext[Any, Any], result: HandlerResult) -> HandlerResult:
         """Lists the tools that are for bridges to bridges alone."""

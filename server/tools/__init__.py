@@ -31,6 +31,8 @@ AGENT = (
 FULL = (*AGENT, set_memory_strategy, identify_user)
 
 TOOL_SETS: Mapping[ToolSet, tuple[Spec, ...]] = {"recall": RECALL, "agent": AGENT, "full": FULL}
+FOR_BRIDGES: Mapping[ToolSet, tuple[Spec, ...]] = {"recall": (), "agent": (identify_user,), "full": ()}
+"""What those who act for others are given beside a set, and nobody else is shown."""
 
 
 def bound(tool_set: ToolSet, calls: Calls, also: Iterable[Spec] = ()) -> list[MemoryTool]:

@@ -40,4 +40,5 @@ def get_session_context(
         agent=call.caller.agent,
         display_name=call.caller.display_name,
     )
-    return answers.session_context(call.memory.session_contexts.get(call.owner, wanted))
+    call.given = call.memory.session_contexts.get(call.owner, wanted)
+    return answers.session_context(call.given)

@@ -34,7 +34,14 @@ def record_messages(
 
     began = call.memory.clock()
     target = Target(session_id=session_id, external_id=external_id, project_id=project_id, channel=channel, agent=agent)
-    done = record(call.memory.store, call.owner, [_new(m) for m in messages], target, call.memory.clock)
+    done = record(
+        call.memory.store,
+        call.owner,
+        [_new(m) for m in messages],
+        target,
+        call.memory.clock,
+        content_limit=call.memory.settings.max_message,
+    )
     new = len({m.message_id for m in done.messages if m.recorded_at >= began})
     if new:
         call.changed += addresses.after_recording(done.session)

@@ -100,7 +100,7 @@ class MemoryTool(Tool):
         if isinstance(done, InputRequiredResult):
             return done
         call, answer = done
-        await self._calls.updates.announce(call.owner, call.changed)
+        await self._calls.done(call)
         if not convert_result:
             return answer.data
         return CallToolResult(

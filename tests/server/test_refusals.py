@@ -3,6 +3,8 @@
 import pytest
 
 from memory.errors import StorageFailed
+from server.app import build_memory, build_server
+from server.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -145,3 +147,11 @@ async def test_a_full_disk_is_one_sentence(connect, memory, monkeypatch):
         monkeypatch.setattr(memory.wait().store, "write", fail, raising=True)
         sentence = await call.refusal("record_messages", messages=[{"role": "user", "content": "x"}])
         assert sentence == "The database is full; nothing was recorded."
+
+
+async def test_the_size_of_a_message_is_limited_without_http_too(connect, tmp_path):
+    with build_memory(Settings(data_dir=tmp_path, embedder="none", max_message=10)) as memory:
+        async with connect(build_server(memory)) as call:
+            sentence = await call.refusal("record_messages", messages=[{"role": "user", "content": "é" * 6}])
+            assert sentence == "messages[0].content takes 12 bytes; at most 10 are accepted."
+            await call("record_messages", messages=[{"role": "user", "content": "é" * 5}])

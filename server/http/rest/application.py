@@ -12,7 +12,6 @@ from starlette.responses import Response
 from memory.errors import BackstoryError
 from server import __version__
 from server.calling import Calls
-from server.http.metrics import Metrics
 from server.http.problems import problem, problem_of
 from server.http.rest import finding, sessions, user
 from server.http.rest.documents import complete
@@ -21,7 +20,7 @@ PREFIX = "/api/v1"
 ROUTERS = (sessions.routes, finding.routes, user.routes)
 
 
-def build_api(calls: Calls, metrics: Metrics) -> FastAPI:
+def build_api(calls: Calls) -> FastAPI:
     """The REST application over `calls`; what stands before it has already asked for a token."""
     api = FastAPI(
         title="Backstory",
@@ -33,7 +32,6 @@ def build_api(calls: Calls, metrics: Metrics) -> FastAPI:
         redirect_slashes=False,
     )
     api.state.calls = calls
-    api.state.metrics = metrics
     for routes in ROUTERS:
         api.include_router(routes, prefix=PREFIX)
     api.add_exception_handler(BackstoryError, _domain)

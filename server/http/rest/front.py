@@ -50,14 +50,14 @@ class Front:
         return answer.data
 
     async def run(self, right: Right, user: str | None, work: Callable[[Call], R]) -> R:
-        """Runs blocking work in a thread for the caller, then tells subscribers. Errors: BackstoryError."""
+        """Runs blocking work in a thread for the caller, then tells who listens. Errors: BackstoryError."""
 
         def serve() -> tuple[Call, R]:
             call = self.calls.open(Carried(self.request), user, right)
             return call, work(call)
 
         call, result = await in_thread(serve)
-        await self.calls.updates.announce(call.owner, call.changed)
+        await self.calls.done(call)
         return result
 
 

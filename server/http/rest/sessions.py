@@ -4,7 +4,6 @@ import base64
 import binascii
 from typing import Annotated, Any
 
-import fastapi
 from fastapi import APIRouter, Path
 from fastapi import Query as InQuery
 from pydantic import BaseModel, Field
@@ -13,7 +12,6 @@ from memory.errors import Invalid, NotFound
 from memory.model import Channel, Mode, ScopeFilter
 from server import answers
 from server.calling import Call, known
-from server.http.limits import check_messages
 from server.http.rest.front import AtDesk, Body, Query
 from server.http.rest.types import Flag, Message, Name, Strategy, Summary, Whole, Words
 from server.resources import addresses
@@ -172,9 +170,6 @@ async def post_messages(
     at: AtDesk, session_id: SessionId, query: Annotated[Query, InQuery()], body: NewMessages
 ) -> Recorded:
     """Records messages, all or none; on the answer they are on disk. Repeating an `id` records nothing twice."""
-    refusal = check_messages([m.content for m in body.messages], at.calls.memory.settings.http.max_message)
-    if refusal is not None:
-        raise fastapi.HTTPException(413, refusal)
     values = {"messages": body.messages, "session_id": session_id}
     return Recorded.model_validate(await at.perform(record_messages, query.user, **values))
 
@@ -209,9 +204,6 @@ async def get_context(
     values = query.model_dump(exclude={"user", "mode"})
     strategy = StrategyIn(mode=query.mode) if query.mode else None
     answer = await at.perform(get_session_context, query.user, session_id=session_id, strategy=strategy, **values)
-    at.request.app.state.metrics.note_context(
-        answer.strategy.mode, answer.left_out, [message.content for message in answer.messages]
-    )
     return SessionContextAnswer.model_validate(answer)
 
 
