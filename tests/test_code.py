@@ -25,6 +25,7 @@ def bin_path(name: str) -> str:
     ],
     ids=" ".join,
 )
+@pytest.mark.checkout
 @pytest.mark.timeout(600)
 def test_tool_finds_nothing(command: list[str]) -> None:
     done = subprocess.run([bin_path(command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)

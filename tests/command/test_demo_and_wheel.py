@@ -40,10 +40,12 @@ def find_uv() -> str | None:
     return str(beside) if beside.exists() else shutil.which("uv")
 
 
+@pytest.mark.checkout
 def test_the_wheel_holds_what_is_needed_and_no_more(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     packages = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert packages == {"server", "memory", "storage", "inference"}
+    assert {f"{package}/py.typed" for package in packages} <= set(names)
     assert any(name.startswith("storage/sql/migrations/versions/") for name in names)
     assert any(name.endswith("vocab.txt") for name in names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
@@ -79,6 +81,7 @@ def installed(wheel: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
+@pytest.mark.checkout
 @pytest.mark.timeout(600)
 def test_the_wheel_runs_the_demonstration_in_a_fresh_environment(installed: Path, tmp_path: Path) -> None:
     # A directory with a package called `server` must not get in the way.
