@@ -9,23 +9,23 @@ setup:
 
 # Lint, format, types, layers
 check:
-    {{run}} ruff check .
-    {{run}} ruff format --check .
-    {{run}} mypy
-    {{run}} lint-imports --no-logo
+    {{ run }} ruff check .
+    {{ run }} ruff format --check .
+    {{ run }} mypy
+    {{ run }} lint-imports --no-logo
 
 # Everything, as CI does it; `just test -m "not slow"` is quicker
 [positional-arguments]
 test *arguments:
-    {{run}} pytest "$@"
+    {{ run }} pytest "$@"
 
 # A conversation remembered across a killed server
 demo:
-    {{run}} backstory demo
+    {{ run }} backstory demo
 
 # Start-up, latency, preamble, load; wants a machine that does nothing else
 bench:
-    {{run}} python benchmarks/startup.py
-    {{run}} backstory bench latency --messages 100000
-    {{run}} python benchmarks/preamble.py
-    {{run}} python benchmarks/load.py
+    {{ run }} python benchmarks/startup.py
+    {{ run }} backstory bench latency --messages 100000
+    {{ run }} python benchmarks/preamble.py
+    {{ run }} python benchmarks/load.py

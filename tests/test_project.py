@@ -49,7 +49,7 @@ def recipes() -> dict[str, list[str]]:
         if verb := re.match(r"([a-z]+)[^:=]*:$", line):
             found[verb[1]] = commands = []
         elif line.startswith("    "):
-            commands.append(line.strip().replace("{{run}} ", RUN).removesuffix(' "$@"'))
+            commands.append(line.strip().replace("{{ run }} ", RUN).removesuffix(' "$@"'))
     return found
 
 
@@ -123,7 +123,7 @@ def test_the_justfile_has_five_verbs_whose_commands_are_documented() -> None:
 def test_hooks_run_what_check_runs() -> None:
     (repository,) = parsed(ROOT / ".pre-commit-config.yaml")["repos"]
     assert repository["repo"] == "local"
-    hooks = [hook["entry"].replace(RUN + "--offline ", RUN) for hook in repository["hooks"]]
+    hooks = [hook["entry"].replace("uv run --locked --offline ", RUN) for hook in repository["hooks"]]
     checks = recipes()["check"]
     assert [hook.replace(" --force-exclude", "") for hook in hooks] == [check.removesuffix(" .") for check in checks]
 
