@@ -11,6 +11,7 @@ from memory.identity_values import guesses, normalise
 from memory.model import Owner
 from memory.people import Directory, Identity, Kind, People, User
 from memory.ports import Clock
+from memory.validation import check_name
 
 STRONG: tuple[Kind, ...] = ("voiceprint", "external", "email")
 
@@ -153,8 +154,7 @@ def _identities(claims: Claims, region: str | None) -> list[Identity]:
         )
     if claims.call_id is not None:
         normalise("call", claims.call_id, region)
-    if claims.display_name is not None and not 0 < len(claims.display_name.strip()) <= 200:
-        raise Invalid("display_name", "is empty or too long", "give 1 to 200 characters, or leave it out")
+    check_name("display_name", claims.display_name)
     return identities
 
 

@@ -4,9 +4,9 @@ import re
 import unicodedata
 
 from memory.errors import Invalid, shown
+from memory.model import IDENTITY_LENGTH
 from memory.people import Identity, Kind
 
-MAX_LENGTH = 255
 _EMAIL = re.compile(r"[^\s@<>\",;]+@[^\s@<>\",;.]+(\.[^\s@<>\",;.]+)*")
 _URI = re.compile(r"(?:sips?|tel|callto):", re.IGNORECASE)
 
@@ -18,9 +18,9 @@ def normalise(kind: Kind, text: str, region: str | None = None) -> Identity:
     if kind == "email":
         return Identity(kind, email_address(text))
     value = text.strip()
-    if not value or len(value) > MAX_LENGTH or not value.isprintable():
+    if not value or len(value) > IDENTITY_LENGTH or not value.isprintable():
         name = {"voiceprint": "voiceprint_id", "external": "external_id", "call": "call_id"}[kind]
-        raise Invalid(name, f"is {shown(text)}", f"give 1 to {MAX_LENGTH} printable characters")
+        raise Invalid(name, f"is {shown(text)}", f"give 1 to {IDENTITY_LENGTH} printable characters")
     return Identity(kind, value)
 
 
@@ -58,7 +58,7 @@ def email_address(text: str) -> str:
     value = unicodedata.normalize("NFKC", text).strip()
     inside = re.fullmatch(r"[^<>]*<([^<>]+)>", value)
     value = (inside.group(1) if inside else value).removeprefix("mailto:").lower()
-    if len(value) > MAX_LENGTH or not value.isprintable() or not _EMAIL.fullmatch(value):
+    if len(value) > IDENTITY_LENGTH or not value.isprintable() or not _EMAIL.fullmatch(value):
         raise Invalid("email", "is no e-mail address", "write it as in name@example.com")
     return value
 

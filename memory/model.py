@@ -13,7 +13,39 @@ Channel = Literal["chat", "voice", "sms", "email"]
 Category = Literal["fact", "preference", "state"]
 Mode = Literal["none", "trim", "summarize", "compact"]
 ScopeFilter = Literal["all", "global", "project"]
+Source = Literal["stated", "inferred"]
 Json = Any
+
+# What a value may be at most: the same at every door. Lengths are in characters, pairs are the least and the most.
+CONTENT_BYTES = 10 * 1024 * 1024
+JSON_BYTES = 1024 * 1024
+NAME_BYTES = 512
+"""Of an id or a name, in UTF-8: an index row of PostgreSQL holds 2,704, and four of these."""
+MESSAGES_AT_ONCE = 10_000
+IDENTITY_LENGTH = 255
+KEY_LENGTH = 128
+VALUE_BYTES = 8192
+KEYS_AT_ONCE = 100
+KEYS_IN_FORCE = 1000
+QUERY_LENGTH = 4000
+REWORDINGS = 8
+HITS = 100
+SESSIONS_ON_A_PAGE = 200
+"""Of the record; what goes to a model is a page of `HITS`."""
+NEIGHBOURS = 50
+DAYS = 100_000
+CONTEXT_TOKENS = (50, 200_000)
+SUMMARY_TOKENS = (50, 20_000)
+SUMMARY_LENGTH = 60_000
+SUMMARY_NOTES = 200
+SUMMARY_NOTE_LENGTH = 4000
+KNOBS = {
+    "keep_turns": (0, 10_000),
+    "summarize_after": (1, 100_000),
+    "max_tokens": (1, 1_000_000),
+    "keep_tool_results": (0, 10_000),
+}
+"""Of a strategy, beside its mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +260,7 @@ class UserContextEntry:
     expires_at: datetime | None = None
     project_id: str | None = None
     source_message_id: str | None = None
-    source: Literal["stated", "inferred"] = "stated"
+    source: Source = "stated"
     confidence: float | None = None
     deleted: bool = False
 

@@ -7,11 +7,9 @@ from datetime import datetime
 
 from memory.errors import Conflict, Invalid, NotFound, shown
 from memory.ids import new_id
-from memory.model import Channel, Owner, Session, SessionFilter
+from memory.model import SESSIONS_ON_A_PAGE, Channel, Owner, Session, SessionFilter
 from memory.ports import Clock, Records, RecordStore, WritableRecords
-from memory.validation import CHANNELS, check_choice, check_name
-
-PAGE_LIMIT = 200
+from memory.validation import check_choice, check_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,8 @@ class SessionPage:
 def check_target(target: Target) -> None:
     for name in ("session_id", "external_id", "project_id", "agent", "title"):
         check_name(name, getattr(target, name))
-    check_choice("channel", target.channel, CHANNELS)
+    if target.channel is not None:
+        check_choice("channel", target.channel, Channel)
 
 
 def find_session(db: Records, target: Target) -> Session | None:
@@ -130,8 +129,8 @@ def list_page(
     store: RecordStore, owner: Owner, where: SessionFilter, limit: int, cursor: str | None = None
 ) -> SessionPage:
     """A page of at most `limit` (1 to 200) sessions. Errors: Invalid for a cursor that is none of ours."""
-    if not 1 <= limit <= PAGE_LIMIT:
-        raise Invalid("limit", f"is {limit}", f"use 1 to {PAGE_LIMIT}")
+    if not 1 <= limit <= SESSIONS_ON_A_PAGE:
+        raise Invalid("limit", f"is {limit}", f"use 1 to {SESSIONS_ON_A_PAGE}")
     before = None if cursor is None else read_cursor(cursor)
     with store.read(owner) as db:
         found = db.sessions(where, limit + 1, before)

@@ -1,26 +1,20 @@
 """Memory strategies: which part of a transcript a model is shown. Views over the record, which they never change."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from memory.errors import Invalid, NotFound, shown
-from memory.model import Json, Message, Mode, Owner, Strategy, Summary
+from memory.model import KNOBS, Json, Message, Mode, Owner, Strategy, Summary
 from memory.ports import Records, RecordStore, TokenCounter
 from memory.quoting import new_days, one_line, shortened, turn
 from memory.turns import calls, fit, last_turns, user_turns, without_orphans
+from memory.validation import check_choice, check_name
 
 Level = Literal["session", "agent"]
 Layer = Literal["request", "session", "agent", "none"]
 
-KNOBS = tuple(field.name for field in fields(Strategy))
-_RANGES = {
-    "keep_turns": (0, 10_000),
-    "summarize_after": (1, 100_000),
-    "max_tokens": (1, 10_000_000),
-    "keep_tool_results": (0, 10_000),
-}
-_MODES = get_args(Mode)
+_FIELDS = ("mode", *KNOBS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +57,7 @@ def resolve(request: Strategy | None, session: Strategy | None, agent: Strategy 
         "keep_tool_results": 3,
     }
     decided_by: dict[str, Layer] = {}
-    for knob in KNOBS:
+    for knob in _FIELDS:
         decided_by[knob] = "none"
         for layer, strategy in layers:
             value = getattr(strategy, knob) if strategy else None
@@ -88,8 +82,7 @@ def set_strategy(
     Knobs absent from `patch` stay, knobs that are None are cleared and inherit again, a None patch clears all.
     Returns what is then in force at that level. Errors: Invalid, NotFound.
     """
-    if level not in get_args(Level):
-        raise Invalid(f"The level {shown(str(level))}", "is unknown", "use session or agent")
+    check_choice("level", level, Level)
     for knob, value in (patch or {}).items():
         _check(knob, value)
     with store.write(owner) as records:
@@ -192,8 +185,9 @@ def _placeholder(message: Message) -> str:
 def _named(records: Records, level: Level, name: str | None) -> tuple[str, str | None]:
     """The name that the strategy is kept under, and the agent that decides next."""
     if level == "agent":
-        if not name or not name.strip() or len(name) > 200:
-            raise Invalid("The agent", "has no usable name", "give `agent`, 1 to 200 characters, for the level agent")
+        if name is None:
+            raise Invalid("agent", "is missing", "give its name for the level agent")
+        check_name("agent", name)
         return name, name
     session = records.open_session(None) if name is None else records.session(name)
     if session is None:
@@ -202,15 +196,14 @@ def _named(records: Records, level: Level, name: str | None) -> tuple[str, str |
 
 
 def _check(knob: str, value: Json) -> None:
-    if knob not in KNOBS:
-        raise Invalid(f"The strategy's {shown(knob)}", "is unknown", "use " + ", ".join(KNOBS))
+    if knob not in _FIELDS:
+        raise Invalid(f"The strategy's {shown(knob)}", "is unknown", "use " + ", ".join(_FIELDS))
     if value is None:
         return
     if knob == "mode":
-        if value not in _MODES:
-            raise Invalid(f"The mode {shown(str(value))}", "is unknown", "use none, trim, summarize or compact")
+        check_choice("mode", value, Mode)
         return
-    low, high = _RANGES[knob]
+    low, high = KNOBS[knob]
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         allowed = f"give a whole number from {low} to {high}, or null to inherit"
         raise Invalid(f"{knob}", f"is {shown(str(value))}", allowed)

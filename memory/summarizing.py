@@ -10,7 +10,16 @@ from itertools import chain
 from weakref import WeakValueDictionary
 
 from memory.errors import Conflict, Invalid, NotFound, Unavailable, shown
-from memory.model import Message, Owner, Session, Summary, SummaryDraft
+from memory.model import (
+    SUMMARY_LENGTH,
+    SUMMARY_NOTE_LENGTH,
+    SUMMARY_NOTES,
+    Message,
+    Owner,
+    Session,
+    Summary,
+    SummaryDraft,
+)
 from memory.ports import Clock, Records, RecordStore, Summarizer, TokenCounter, WritableRecords
 from memory.quoting import shortened
 from memory.strategies import cost
@@ -20,9 +29,6 @@ logger = logging.getLogger("backstory.summarizing")
 AGENT = "agent"
 TEXT_TOKENS = 400
 FOLD_TOKENS = 8000
-TEXT_LENGTH = 60_000
-LIST_LENGTH = 200
-ITEM_LENGTH = 4000
 PAGE = 500
 LAST_PARTIALS = 20
 _TRIES = 4
@@ -313,8 +319,8 @@ def _version(summary: Summary | None) -> int:
 def _check_draft(draft: SummaryDraft) -> None:
     if not draft.text.strip():
         raise Invalid("The summary's text", "is empty", "say in a few sentences what was talked about")
-    if len(draft.text) > TEXT_LENGTH:
-        raise Invalid("The summary's text", f"has {len(draft.text)} characters", f"at most {TEXT_LENGTH} are kept")
+    if len(draft.text) > SUMMARY_LENGTH:
+        raise Invalid("The summary's text", f"has {len(draft.text)} characters", f"at most {SUMMARY_LENGTH} are kept")
     said = {
         "decisions": [fact.text for fact in draft.decisions],
         "commitments": [commitment.what for commitment in draft.commitments],
@@ -323,10 +329,10 @@ def _check_draft(draft: SummaryDraft) -> None:
         "entities": list(draft.entities),
     }
     for name, texts in said.items():
-        if len(texts) > LIST_LENGTH:
-            raise Invalid(f"The summary's {name}", f"has {len(texts)} entries", f"at most {LIST_LENGTH} are kept")
-        if not all(text.strip() and len(text) <= ITEM_LENGTH for text in texts):
-            allowed = f"each entry says something, in at most {ITEM_LENGTH} characters"
+        if len(texts) > SUMMARY_NOTES:
+            raise Invalid(f"The summary's {name}", f"has {len(texts)} entries", f"at most {SUMMARY_NOTES} are kept")
+        if not all(text.strip() and len(text) <= SUMMARY_NOTE_LENGTH for text in texts):
+            allowed = f"each entry says something, in at most {SUMMARY_NOTE_LENGTH} characters"
             raise Invalid(f"The summary's {name}", "has an empty or overlong entry", allowed)
 
 

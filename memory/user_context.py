@@ -5,19 +5,21 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
 
 from memory.errors import Conflict, Invalid, NotFound, shown
-from memory.model import Category, Json, Owner, UserContextEntry
+from memory.model import (
+    KEY_LENGTH,
+    KEYS_AT_ONCE,
+    KEYS_IN_FORCE,
+    VALUE_BYTES,
+    Category,
+    Json,
+    Owner,
+    Source,
+    UserContextEntry,
+)
 from memory.ports import Clock, Records, RecordStore, WritableRecords
-
-KEY_LENGTH = 128
-VALUE_BYTES = 8192
-KEYS_PER_CALL = 100
-KEYS_PER_SCOPE = 1000
-_CATEGORIES = ("fact", "preference", "state")
-
-Source = Literal["stated", "inferred"]
+from memory.validation import check_choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +163,8 @@ def _canonical(value: Json) -> str:
 def _check_values(values: Mapping[str, Json]) -> None:
     if not values:
         raise Invalid("values", "is empty", "give at least one key with its value (null removes the key)")
-    if len(values) > KEYS_PER_CALL:
-        raise Invalid(
-            "values", f"has {len(values)} keys", f"at most {KEYS_PER_CALL} fit in one call; use several calls"
-        )
+    if len(values) > KEYS_AT_ONCE:
+        raise Invalid("values", f"has {len(values)} keys", f"at most {KEYS_AT_ONCE} fit in one call; use several calls")
     for key, value in values.items():
         if not key or len(key) > KEY_LENGTH or key != key.strip() or not key.isprintable():
             allowed = f"a key has 1 to {KEY_LENGTH} printable characters and no space at either end"
@@ -184,12 +184,11 @@ def _check_value(key: str, value: Json) -> None:
 
 
 def _check_change(change: _Change) -> None:
-    if change.category is not None and change.category not in _CATEGORIES:
-        raise Invalid(f"The category {shown(change.category)}", "is unknown", "use fact, preference or state")
+    if change.category is not None:
+        check_choice("category", change.category, Category)
     if change.expires_at is not None and change.expires_at <= change.now:
         raise Invalid("The expiry", "lies in the past", "give a time to come, or remove the key with null")
-    if change.source not in ("stated", "inferred"):
-        raise Invalid(f"The source {shown(change.source)}", "is unknown", "use stated or inferred")
+    check_choice("source", change.source, Source)
     confidence = change.confidence
     if confidence is not None and not (math.isfinite(confidence) and 0 <= confidence <= 1):
         raise Invalid("The confidence", f"is {confidence}", "give a number from 0 to 1")
@@ -236,7 +235,7 @@ def _check_room(
     if not added:
         return
     live = sum(is_live(entry, change.now) for entry in records.user_context(change.project_id))
-    if live + len(added) > KEYS_PER_SCOPE:
+    if live + len(added) > KEYS_IN_FORCE:
         scope = "globally" if change.project_id is None else f"in the project {shown(change.project_id)}"
-        allowed = f"at most {KEYS_PER_SCOPE} may be; remove some with null first"
+        allowed = f"at most {KEYS_IN_FORCE} may be; remove some with null first"
         raise Invalid(f"{live + len(added)} keys", f"would be in force {scope}", allowed)

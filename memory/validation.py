@@ -4,21 +4,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 from memory.errors import Invalid, TooLarge, shown
-from memory.model import Json, NewMessage
-
-CONTENT_LIMIT = 10 * 1024 * 1024
-JSON_LIMIT = 1024 * 1024
-NAME_LIMIT = 512
-
-ROLES = ("user", "assistant", "system", "tool")
-STATUSES = ("final", "partial", "interrupted")
-CHANNELS = ("chat", "voice", "sms", "email")
+from memory.model import CONTENT_BYTES, JSON_BYTES, NAME_BYTES, Json, NewMessage, Role, Status
 
 
-def check_text(what: str, value: Any, limit: int = CONTENT_LIMIT) -> str:
+def check_text(what: str, value: Any, limit: int = CONTENT_BYTES) -> str:
     """`value` as text of at most `limit` bytes in UTF-8."""
     text = _text(what, value)
     size = utf8_size(what, text)
@@ -53,7 +45,7 @@ def check_name(what: str, value: str | None) -> str | None:
     """An id or a name: not empty, one line, no control characters."""
     if value is None:
         return None
-    check_text(what, value, NAME_LIMIT)
+    check_text(what, value, NAME_BYTES)
     if not value.strip():
         raise Invalid(what, "is empty", "leave it out or give it a value")
     if any(ord(c) < 32 or ord(c) == 127 for c in value):
@@ -61,9 +53,10 @@ def check_name(what: str, value: str | None) -> str | None:
     return value
 
 
-def check_choice(what: str, value: str | None, allowed: tuple[str, ...]) -> None:
-    if value is not None and value not in allowed:
-        raise Invalid(what, f"is {shown(str(value))}", f"use one of {', '.join(allowed)}")
+def check_choice(what: str, value: Any, choices: Any) -> None:
+    """`choices` is the Literal that lists them."""
+    if value not in get_args(choices):
+        raise Invalid(what, f"is {shown(str(value))}", f"use one of {', '.join(get_args(choices))}")
 
 
 def check_json(what: str, value: Json) -> Json:
@@ -75,8 +68,8 @@ def check_json(what: str, value: Json) -> Json:
         size, plain = utf8_size(what, text), json.loads(text)
     except (TypeError, ValueError, RecursionError):
         raise Invalid(what, "is not JSON", "use objects, lists, text, finite numbers, true, false and null") from None
-    if size > JSON_LIMIT:
-        raise Invalid(what, f"takes {size:,} bytes as JSON", f"at most {JSON_LIMIT:,} are accepted")
+    if size > JSON_BYTES:
+        raise Invalid(what, f"takes {size:,} bytes as JSON", f"at most {JSON_BYTES:,} are accepted")
     return plain
 
 
@@ -93,13 +86,11 @@ def check_moment(what: str, value: datetime | None) -> datetime | None:
     return moment
 
 
-def check_message(message: NewMessage, place: str, content_limit: int = CONTENT_LIMIT) -> NewMessage:
+def check_message(message: NewMessage, place: str, content_limit: int = CONTENT_BYTES) -> NewMessage:
     """`message` as it will be read back; `place` names it in its batch, for example 'messages[3]', and `content_limit`
     is in bytes of UTF-8."""
-    if message.role not in ROLES:
-        raise Invalid(f"{place}.role", f"is {shown(str(message.role))}", f"use one of {', '.join(ROLES)}")
-    if message.status not in STATUSES:
-        raise Invalid(f"{place}.status", f"is {shown(str(message.status))}", f"use one of {', '.join(STATUSES)}")
+    check_choice(f"{place}.role", message.role, Role)
+    check_choice(f"{place}.status", message.status, Status)
     check_content(f"{place}.content", message.content, content_limit)
     check_name(f"{place}.id", message.client_id)
     for name in ("speaker", "tool_name", "tool_call_id", "intent"):

@@ -13,7 +13,19 @@ from pydantic import (
     model_validator,
 )
 
-from memory.model import Category, Channel, Commitment, Fact, Mode, Role, Status, Strategy, SummaryDraft
+from memory.model import (
+    KNOBS,
+    Category,
+    Channel,
+    Commitment,
+    Fact,
+    Mode,
+    Role,
+    Source,
+    Status,
+    Strategy,
+    SummaryDraft,
+)
 from server.wire_values import Id, Incoming, Json, NotBool, Since, Time, count, problem
 
 
@@ -107,10 +119,10 @@ def _facts(notes: list[NoteIn]) -> tuple[Fact, ...]:
 
 class StrategyIn(Incoming):
     mode: Mode | None = None
-    keep_turns: Annotated[int | None, count(0, 10_000), NotBool] = None
-    summarize_after: Annotated[int | None, count(1, 100_000), NotBool] = None
-    max_tokens: Annotated[int | None, count(1, 1_000_000), NotBool] = None
-    keep_tool_results: Annotated[int | None, count(0, 10_000), NotBool] = None
+    keep_turns: Annotated[int | None, count(*KNOBS["keep_turns"]), NotBool] = None
+    summarize_after: Annotated[int | None, count(*KNOBS["summarize_after"]), NotBool] = None
+    max_tokens: Annotated[int | None, count(*KNOBS["max_tokens"]), NotBool] = None
+    keep_tool_results: Annotated[int | None, count(*KNOBS["keep_tool_results"]), NotBool] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -232,7 +244,7 @@ class EntryOut(_Sparse):
     expires_at: Time | None
     project_id: str | None = None
     source_message_id: str | None = None
-    source: Literal["stated", "inferred"] | None = None
+    source: Source | None = None
     confidence: float | None = None
     removed: Literal[True] | None = None
 

@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-ID_LENGTH = 200
+from memory.model import NAME_BYTES
 
 
 def _absent_dropped(cls: type[BaseModel], data: Any) -> Any:
@@ -65,10 +65,10 @@ def problem(why: str, allowed: str) -> PydanticCustomError:
 
 
 def _checked_id(text: str) -> str:
-    if len(text) > ID_LENGTH:
-        raise problem(f"has {len(text)} characters", f"at most {ID_LENGTH} are allowed")
     if not text.isprintable():
         raise problem("holds a control character", "give printable characters only")
+    if (size := len(text.encode())) > NAME_BYTES:
+        raise problem(f"takes {size:,} bytes", f"at most {NAME_BYTES} are allowed")
     return text.strip()
 
 

@@ -8,11 +8,12 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from memory.model import Message, MessageFilter
+from memory.model import Message, MessageFilter, Role
 from memory.ports import Vector
 from memory.recall.columns import Array, Columns
 from memory.recall.languages import plausible
@@ -28,7 +29,7 @@ REACH = 2
 
 Mask = npt.NDArray[np.bool_]
 Slots = npt.NDArray[np.int64]
-ROLES = ("user", "assistant", "system", "tool")
+ROLES = get_args(Role)
 
 
 class Corpus:

@@ -5,11 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from memory.errors import Invalid
-from memory.model import Hit, Interpreted, Message, MessageFilter
-
-MAX_LIMIT = 100
-MAX_QUERY = 4000
-MAX_QUERIES = 8
+from memory.model import DAYS, HITS, QUERY_LENGTH, REWORDINGS, Hit, Interpreted, Message, MessageFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +64,16 @@ def checked_queries(query: str, queries: Sequence[str]) -> list[str]:
     """The query, then its distinct rewordings. Errors: Invalid when the query is empty or too long."""
     if not query.strip():
         raise Invalid("The query", "is empty", "say in a few words what to look for")
-    if len(queries) > MAX_QUERIES:
-        raise Invalid("The rewordings", f"are {len(queries)}", f"give at most {MAX_QUERIES}")
-    found = dict.fromkeys(text.strip()[:MAX_QUERY] for text in (query, *queries))
+    if len(queries) > REWORDINGS:
+        raise Invalid("The rewordings", f"are {len(queries)}", f"give at most {REWORDINGS}")
+    found = dict.fromkeys(text.strip()[:QUERY_LENGTH] for text in (query, *queries))
     return [text for text in found if text]
 
 
 def checked_limit(limit: int) -> int:
     """`limit` when it is allowed. Errors: Invalid."""
-    if not 1 <= limit <= MAX_LIMIT:
-        raise Invalid("The limit", f"is {limit}", f"give 1 to {MAX_LIMIT}")
+    if not 1 <= limit <= HITS:
+        raise Invalid("The limit", f"is {limit}", f"give 1 to {HITS}")
     return limit
 
 
@@ -89,7 +85,7 @@ def bounded(where: MessageFilter, days_back: float | None, now: datetime) -> Mes
         raise Invalid("The time range", "ends before it begins", "give a 'since' that is earlier than 'until'")
     if days_back is None:
         return where
-    if not 0 < days_back <= 100_000:
-        raise Invalid("days_back", f"is {days_back:g}", "give a number of days above 0")
+    if not 0 < days_back <= DAYS:
+        raise Invalid("days_back", f"is {days_back:g}", f"give a number of days above 0, {DAYS:,} at most")
     since = now - timedelta(days=days_back)
     return where if where.since is not None and where.since > since else replace(where, since=since)

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from memory.errors import Invalid
-from memory.model import Hit, Message
+from memory.model import NEIGHBOURS, Hit, Message
 from memory.ports import Records, TokenCounter
 from memory.recall.passages import speaker_name
 from memory.recall.request import Stretch
 
 MOST_HITS = 60
-MOST_WINDOW = 50
 LEAST_EXCERPT = 20
 TOKENS_A_TALK = 600
 """For each so many tokens of the budget, one more of the best hits brings along what stands right before and after it.
@@ -35,8 +34,8 @@ def stretches(
     """
     if max_tokens < 1:
         raise Invalid("max_tokens", f"is {max_tokens}", "give 1 or more")
-    if not 0 <= window <= MOST_WINDOW:
-        raise Invalid("The window", f"is {window}", f"give 0 to {MOST_WINDOW}")
+    if not 0 <= window <= NEIGHBOURS:
+        raise Invalid("The window", f"is {window}", f"give 0 to {NEIGHBOURS}")
     around = {(m.session_id, m.seq): m for m in records.windows(_spans(hits, window))}
     budget = _Budget(max_tokens, counter, {h.message.session_id: h.session_title for h in hits})
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from memory.model import MessageFilter
+from memory.model import NEIGHBOURS, MessageFilter
 from server import answers
 from server.answers import Answer
 from server.calling import Call
@@ -13,7 +13,7 @@ from server.tools import parameters as p
 from server.tools.toolbox import reads
 from server.wire_values import NotBool, count
 
-Window = Annotated[int, count(0, 50), NotBool, Field(description="Messages each side")]
+Window = Annotated[int, count(0, NEIGHBOURS), NotBool, Field(description="Messages each side")]
 
 
 @reads("Get context around a topic")

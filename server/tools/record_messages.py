@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from memory.model import NewMessage
+from memory.model import MESSAGES_AT_ONCE, NewMessage
 from server import answers
 from server.answers import Answer
 from server.calling import Call
@@ -13,7 +13,7 @@ from server.schemas import MessageIn, Recorded
 from server.tools import parameters as p
 from server.tools.toolbox import writes
 
-Messages = Annotated[list[MessageIn], Field(min_length=1, max_length=10_000)]
+Messages = Annotated[list[MessageIn], Field(min_length=1, max_length=MESSAGES_AT_ONCE)]
 
 
 @writes("Record messages", idempotent=False)

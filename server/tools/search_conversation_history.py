@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from memory.model import MessageFilter
+from memory.model import REWORDINGS, MessageFilter
 from server import answers
 from server.answers import Answer
 from server.calling import Call
@@ -13,7 +13,7 @@ from server.tools import parameters as p
 from server.tools.toolbox import reads
 
 Query = Annotated[str, Field(description="A question or words; dates in words count too")]
-Queries = Annotated[list[str], Field(max_length=8, description="Your own rewordings of it")]
+Queries = Annotated[list[str], Field(max_length=REWORDINGS, description="Your own rewordings of it")]
 
 
 @reads("Search conversation history")

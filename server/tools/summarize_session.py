@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from memory.model import SUMMARY_TOKENS
 from server import answers
 from server.answers import Answer
 from server.calling import Call
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from memory.ports import Summarizer
 
 Own = Annotated[SummaryIn | None, Field(description="Your own words, stored as they are; absent: made for you")]
-Length = Annotated[int | None, count(50, 20_000), NotBool]
+Length = Annotated[int | None, count(*SUMMARY_TOKENS), NotBool]
 
 
 def _question(call: Call, values: Mapping[str, Any], asked_up_to: int | None) -> Question | None:

@@ -1,11 +1,11 @@
 """The tool that writes the user context."""
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from memory.model import Category
+from memory.model import DAYS, Category, Source
 from server import answers
 from server.answers import Answer
 from server.calling import Call
@@ -16,8 +16,8 @@ from server.tools.toolbox import writes
 from server.wire_values import Id, Json, NotBool
 
 Values = Annotated[dict[str, Json], Field(description="JSON by key; null removes")]
-Days = Annotated[float | None, Field(gt=0, le=100_000, allow_inf_nan=False), NotBool]
-Source = Annotated[Literal["stated", "inferred"], Field(description="inferred never replaces what was stated")]
+Days = Annotated[float | None, Field(gt=0, le=DAYS, allow_inf_nan=False), NotBool]
+OneSource = Annotated[Source, Field(description="inferred never replaces what was stated")]
 Confidence = Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False), NotBool]
 Versions = Annotated[dict[str, int] | None, Field(description="Refuse if a key has moved on from this version")]
 
@@ -31,7 +31,7 @@ def upsert_user_context(
     source_message_id: Id | None = None,
     expected_versions: Versions = None,
     project_id: p.Project = None,
-    source: Source = "stated",
+    source: OneSource = "stated",
     confidence: Confidence = None,
 ) -> Answer[Entries]:
     """Keep what the user stated (facts, preferences, current state) by key (`diet`, `currentPropertyId`), so

@@ -192,9 +192,9 @@ def test_unknown_and_foreign_names_are_refused(store: RecordStore, ana: Owner, t
     for name in ("nowhere", theirs.session_id):
         with pytest.raises(NotFound):
             set_strategy(store, ana, "session", name, {"mode": "trim"})
-    with pytest.raises(Invalid, match="give `agent`"):
+    with pytest.raises(Invalid, match="give its name"):
         set_strategy(store, ana, "agent", None, {"mode": "trim"})
-    with pytest.raises(Invalid, match="session or agent"):
+    with pytest.raises(Invalid, match="session, agent"):
         set_strategy(store, ana, "user", "x", {"mode": "trim"})  # type: ignore[arg-type]
     with pytest.raises((NotFound, Invalid), match="session"):
         set_strategy(store, ana, "session", None, {"mode": "trim"})
@@ -203,7 +203,7 @@ def test_unknown_and_foreign_names_are_refused(store: RecordStore, ana: Owner, t
 @pytest.mark.parametrize(
     ("patch", "says"),
     [
-        ({"mode": "forget"}, "none, trim, summarize or compact"),
+        ({"mode": "forget"}, "none, trim, summarize, compact"),
         ({"keep_turns": -1}, "from 0 to"),
         ({"keep_turns": True}, "whole number"),
         ({"max_tokens": 0}, "from 1 to"),

@@ -168,9 +168,9 @@ def test_another_owner_sees_nothing(store: RecordStore, put: Callable, ticking: 
         ({"k": {1, 2}}, {}, "is not JSON"),
         ({"k": "x" * 9000}, {}, "takes 9002 bytes"),
         ({str(n): 1 for n in range(101)}, {}, "has 101 keys"),
-        ({"k": 1}, {"category": "mood"}, "fact, preference or state"),
+        ({"k": 1}, {"category": "mood"}, "fact, preference, state"),
         ({"k": 1}, {"confidence": 1.5}, "from 0 to 1"),
-        ({"k": 1}, {"source": "guessed"}, "stated or inferred"),
+        ({"k": 1}, {"source": "guessed"}, "stated, inferred"),
     ],
 )
 def test_what_cannot_be_kept_is_refused_in_one_sentence(
@@ -187,7 +187,7 @@ def test_an_expiry_in_the_past_and_a_full_scope_are_refused(
 ) -> None:
     with pytest.raises(Invalid, match="lies in the past"):
         put({"k": 1}, expires_at=ticking.now - timedelta(days=1))
-    monkeypatch.setattr(user_context, "KEYS_PER_SCOPE", 5)
+    monkeypatch.setattr(user_context, "KEYS_IN_FORCE", 5)
     put({f"k{n}": n for n in range(5)})
     with pytest.raises(Invalid, match="at most 5"):
         put({"one more": 1})
