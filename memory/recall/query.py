@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memory.model import Role
-from memory.recall.dates import Period
+from memory.recall.date_bounds import Period
 from memory.recall.terms import Token
 
 ROLE_WORDS = frozenset({"user", "assistant", "system", "tool", "ai", "bot", "human", "agent", "model"})

@@ -10,7 +10,7 @@ import numpy as np
 
 from memory.recall.columns import Array
 from memory.recall.corpus import ROLES, Corpus, Mask
-from memory.recall.dates import date_match
+from memory.recall.date_bounds import date_match
 from memory.recall.evidence import Evidence
 from memory.recall.query import Question
 

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 from memory.errors import Invalid, shown
 from memory.model import Interpreted, Json, MessageFilter, Role
-from memory.recall.dates import Period, periods
+from memory.recall.date_bounds import Period
+from memory.recall.dates import periods
 from memory.recall.query import Question, strip_names
 from memory.recall.terms import query_tokens
 
