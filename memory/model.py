@@ -14,6 +14,7 @@ Category = Literal["fact", "preference", "state"]
 Mode = Literal["none", "trim", "summarize", "compact"]
 ScopeFilter = Literal["all", "global", "project"]
 Source = Literal["stated", "inferred"]
+Purpose = Literal["chat", "voice"]
 Json = Any
 
 # What a value may be at most: the same at every door. Lengths are in characters, pairs are the least and the most.

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from memory.assembling import RECALLED, Assembled, Material, as_text, assemble
 from memory.errors import BackstoryError, Invalid, NotFound
@@ -12,6 +12,7 @@ from memory.model import (
     Message,
     MessageFilter,
     Owner,
+    Purpose,
     Session,
     Strategy,
     Summary,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("backstory.session_context")
 
-Purpose = Literal["chat", "voice"]
 VOICE_TOKENS = 400
 QUERY_LENGTH = 2000
 LAST_WORDS_LENGTH = 400

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import click
 
 from memory.errors import Invalid
-from memory.model import Channel, MessageFilter, Role, ScopeFilter
+from memory.model import HITS, Channel, MessageFilter, Role, ScopeFilter
 from server.commands.opening import opened_memory
 from server.commands.options import with_settings
 from server.commands.output import clean, echo_json, minute
@@ -17,7 +17,7 @@ DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m
 
 @click.command()
 @click.argument("words", nargs=-1, required=True, metavar="QUERY…")
-@click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True, help="How many messages.")
+@click.option("--limit", type=click.IntRange(1, HITS), default=10, show_default=True, help="How many messages.")
 @click.option("--days-back", type=click.IntRange(1), help="Only the last N days.")
 @click.option("--since", type=DATE, help="Only from this time on (UTC).")
 @click.option("--until", type=DATE, help="Only before this time (UTC); a bare date counts whole.")

@@ -2,7 +2,7 @@
 
 import click
 
-from memory.model import SessionFilter
+from memory.model import SESSIONS_ON_A_PAGE, SessionFilter
 from server.commands.opening import opened_record
 from server.commands.options import with_settings
 from server.commands.output import echo_json, minute, one_line
@@ -10,7 +10,9 @@ from server.settings import Settings
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="How many sessions.")
+@click.option(
+    "--limit", type=click.IntRange(1, SESSIONS_ON_A_PAGE), default=20, show_default=True, help="How many sessions."
+)
 @click.option("--cursor", help="Go on where the last page ended.")
 @click.option("--project", "project_id", help="Only this project.")
 @click.option("--archived/--open", default=None, help="Only archived, or only open ones.")

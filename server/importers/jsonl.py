@@ -20,6 +20,7 @@ from memory.model import (
     Fact,
     NewMessage,
     Role,
+    Source,
     Status,
     Summary,
     SummaryDraft,
@@ -117,7 +118,7 @@ class UserContextLine(Line):
     expires_at: Time | None = None
     project_id: str | None = None
     source_message_id: str | None = None
-    source: Literal["stated", "inferred"] = "stated"
+    source: Source = "stated"
     confidence: float | None = None
 
 

@@ -1,9 +1,10 @@
 """The tool that hands a model its starting point."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
 
+from memory.model import Purpose
 from server import answers
 from server.answers import Answer
 from server.calling import Call
@@ -24,7 +25,7 @@ def get_session_context(
     query: Query = None,
     max_tokens: p.MaxTokens = 4000,
     strategy: Strategy = None,
-    purpose: Literal["chat", "voice"] = "chat",
+    purpose: Purpose = "chat",
 ) -> Answer[SessionContextAnswer]:
     """Get what you should know now, ready to use: user context, summary, the last turns and recalled messages, within a
     token budget. Call it first in a new conversation, or after losing your context."""

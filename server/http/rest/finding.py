@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from fastapi import Query as InQuery
 from pydantic import Field
 
-from memory.model import Channel, Role, ScopeFilter
+from memory.model import CONTEXT_TOKENS, HITS, NEIGHBOURS, REWORDINGS, Channel, Role, ScopeFilter
 from server.http.rest.front import AtDesk, Query
 from server.http.rest.types import After, Before, Days, Name, Whole, Words
 from server.schemas import SearchAnswer, TopicAnswer
@@ -39,14 +39,14 @@ class Filters(Query):
 
 class SearchQuery(Filters):
     query: Annotated[Words, Field(description="A question or words; dates in words too")]
-    queries: Annotated[list[Words], Field(max_length=8, description="Rewordings", default_factory=list)]
-    limit: Annotated[int, count(1, 100), Whole] = 10
+    queries: Annotated[list[Words], Field(max_length=REWORDINGS, description="Rewordings", default_factory=list)]
+    limit: Annotated[int, count(1, HITS), Whole] = 10
 
 
 class TopicQuery(Filters):
     topic: Words
-    max_tokens: Annotated[int, count(50, 200_000), Whole] = 1500
-    window: Annotated[int, count(0, 50), Whole] = 3
+    max_tokens: Annotated[int, count(*CONTEXT_TOKENS), Whole] = 1500
+    window: Annotated[int, count(0, NEIGHBOURS), Whole] = 3
 
 
 @routes.get("/search")

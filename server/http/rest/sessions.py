@@ -9,7 +9,7 @@ from fastapi import Query as InQuery
 from pydantic import BaseModel, Field
 
 from memory.errors import Invalid, NotFound
-from memory.model import Channel, Mode, ScopeFilter
+from memory.model import CONTEXT_TOKENS, HITS, MESSAGES_AT_ONCE, SUMMARY_TOKENS, Channel, Mode, ScopeFilter
 from server import answers
 from server.calling import Call, known
 from server.http.rest.front import AtDesk, Body, Query
@@ -36,7 +36,7 @@ from server.wire_values import count
 
 routes = APIRouter(tags=["sessions"])
 SessionId = Annotated[Name, Path(description="As `session_id` in answers")]
-Limit = Annotated[int, count(1, 100), Whole]
+Limit = Annotated[int, count(1, HITS), Whole]
 
 
 class ListQuery(Query):
@@ -64,7 +64,7 @@ class SessionPatch(Body):
 
 
 class NewMessages(Body):
-    messages: Annotated[list[Message], Field(min_length=1, max_length=10_000)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MESSAGES_AT_ONCE)]
 
 
 class PageQuery(Query):
@@ -80,7 +80,7 @@ class Messages(BaseModel):
 
 class SummaryRequest(Body):
     summary: Annotated[Summary | None, Field(description="Your own words; absent: made for you")] = None
-    max_tokens: Annotated[int, count(50, 20_000), Whole] | None = None
+    max_tokens: Annotated[int, count(*SUMMARY_TOKENS), Whole] | None = None
 
 
 class MemoryPatch(Body):
@@ -89,7 +89,7 @@ class MemoryPatch(Body):
 
 class ContextQuery(Query):
     query: Annotated[Words | None, Field(description="Adds recalled messages")] = None
-    max_tokens: Annotated[int, count(50, 200_000), Whole] = 4000
+    max_tokens: Annotated[int, count(*CONTEXT_TOKENS), Whole] = 4000
     mode: Annotated[Mode | None, Field(description="A strategy for this request alone")] = None
     purpose: Annotated[str, Field(pattern="^(chat|voice)$")] = "chat"
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
+from memory.model import DAYS, KEY_LENGTH, KEYS_AT_ONCE, KNOBS, NAME_BYTES, SUMMARY_NOTES
 from server.schemas import CommitmentIn, MessageIn, NoteIn, StrategyIn, SummaryIn
 from server.wire_values import Since, Until, count
 
@@ -15,24 +16,24 @@ _LETTERS = "\x21-\x7e¡-¬®-ͷА-ԯא-תء-يऄ-हกขฃคฅ-ฺぁ-ゖ�
 KEY_PATTERN = rf"^[{_LETTERS}]([ {_LETTERS}]*[{_LETTERS}])?$"
 _WORDS = _EDGE
 
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, min_length=1, max_length=200)]
-Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN, min_length=1, max_length=128)]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, min_length=1, max_length=NAME_BYTES)]
+Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN, min_length=1, max_length=KEY_LENGTH)]
 Values = Annotated[
     dict[Key, Any],
-    Field(min_length=1, max_length=100),
+    Field(min_length=1, max_length=KEYS_AT_ONCE),
     WithJsonSchema(
         {
             "type": "object",
             "patternProperties": {KEY_PATTERN: {}},
             "additionalProperties": False,
-            "propertyNames": {"minLength": 1, "maxLength": 128},
+            "propertyNames": {"minLength": 1, "maxLength": KEY_LENGTH},
             "minProperties": 1,
-            "maxProperties": 100,
+            "maxProperties": KEYS_AT_ONCE,
         }
     ),
 ]
 Words = Annotated[str, StringConstraints(pattern=_WORDS, min_length=1, max_length=10_000)]
-Days = Annotated[float, Field(ge=0.001, le=100_000, allow_inf_nan=False)]
+Days = Annotated[float, Field(ge=0.001, le=DAYS, allow_inf_nan=False)]
 
 
 def _whole(value: Any) -> Any:
@@ -54,7 +55,7 @@ _MOMENT_OR_DAY = {"anyOf": [_MOMENT, {"type": "string", "format": "date"}]}
 After = Annotated[Since, WithJsonSchema({**_MOMENT_OR_DAY, "description": "ISO 8601"})]
 Before = Annotated[Until, WithJsonSchema({**_MOMENT_OR_DAY, "description": "Exclusive; a bare date counts whole"})]
 
-_NAME_SCHEMA = {"type": "string", "pattern": NAME_PATTERN, "maxLength": 200}
+_NAME_SCHEMA = {"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_BYTES}
 _WORDS_SCHEMA = {"type": "string", "pattern": _WORDS, "minLength": 1, "maxLength": 10_000}
 
 
@@ -63,7 +64,7 @@ def _items(what: str, others: tuple[str, ...]) -> WithJsonSchema:
     optional = {name: {"anyOf": [_WORDS_SCHEMA, {"type": "null"}]} for name in others}
     properties = {what: _WORDS_SCHEMA, **optional, "message_id": {"anyOf": [_NAME_SCHEMA, {"type": "null"}]}}
     whole = {"type": "object", "properties": properties, "required": [what], "additionalProperties": False}
-    return WithJsonSchema({"type": "array", "items": {"anyOf": [_WORDS_SCHEMA, whole]}, "maxItems": 1000})
+    return WithJsonSchema({"type": "array", "items": {"anyOf": [_WORDS_SCHEMA, whole]}, "maxItems": SUMMARY_NOTES})
 
 
 _NOTES = _items("text", ())
@@ -110,10 +111,10 @@ class Strategy(StrategyIn):
     """What of a strategy is to change."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    keep_turns: Annotated[int, count(0, 10_000), Whole] | None = None
-    summarize_after: Annotated[int, count(1, 100_000), Whole] | None = None
-    max_tokens: Annotated[int, count(1, 1_000_000), Whole] | None = None
-    keep_tool_results: Annotated[int, count(0, 10_000), Whole] | None = None
+    keep_turns: Annotated[int, count(*KNOBS["keep_turns"]), Whole] | None = None
+    summarize_after: Annotated[int, count(*KNOBS["summarize_after"]), Whole] | None = None
+    max_tokens: Annotated[int, count(*KNOBS["max_tokens"]), Whole] | None = None
+    keep_tool_results: Annotated[int, count(*KNOBS["keep_tool_results"]), Whole] | None = None
 
     @model_validator(mode="before")
     @classmethod

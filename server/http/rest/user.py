@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from memory.errors import Conflict
-from memory.model import Category
+from memory.model import KEYS_IN_FORCE, Category
 from server.calling import Call
 from server.http.problems import problem
 from server.http.rest.front import AtDesk, Body, Query
@@ -27,7 +27,7 @@ UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "It is as If-
 
 
 class ContextQuery(Query):
-    keys: Annotated[list[Key], Field(max_length=1000, default_factory=list)]
+    keys: Annotated[list[Key], Field(max_length=KEYS_IN_FORCE, default_factory=list)]
     project_id: Annotated[Name | None, Field(description="This project's values before the global ones")] = None
     include_history: Flag = False
 
