@@ -28,7 +28,7 @@ from memory.user_context import in_force as user_context_in_force
 if TYPE_CHECKING:
     from memory.recall import Recall
 
-logger = logging.getLogger("backstory.session_context")
+log = logging.getLogger("backstory.session_context")
 
 VOICE_TOKENS = 400
 QUERY_LENGTH = 2000
@@ -188,7 +188,7 @@ class SessionContexts:
             assert self._summarizing is not None
             return self._summarizing.summarize(owner, session.session_id, to_seq=to_seq, local=True)
         except BackstoryError as error:
-            logger.warning("The summary of a session was not brought up to date: %s", error)
+            log.warning("The summary of a session was not brought up to date: %s", error)
             return None
 
     def _recalled(
@@ -207,7 +207,7 @@ class SessionContexts:
             limit = RECALLED + min(len(transcript), 30)
             found = self._recall.search(owner, SearchRequest(query=query, where=where, limit=limit))
         except BackstoryError as error:
-            logger.warning("Nothing was recalled: %s", error)
+            log.warning("Nothing was recalled: %s", error)
             return (), (f"Nothing was recalled: {error}",)
         return tuple(found.hits), ()
 

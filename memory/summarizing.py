@@ -24,7 +24,7 @@ from memory.ports import Clock, Records, RecordStore, Summarizer, TokenCounter, 
 from memory.quoting import shortened
 from memory.strategies import cost
 
-logger = logging.getLogger("backstory.summarizing")
+log = logging.getLogger("backstory.summarizing")
 
 AGENT = "agent"
 TEXT_TOKENS = 400
@@ -307,7 +307,7 @@ def _first_answer(
             return producers[0].summarize(previous, messages, limit)
         except Unavailable as error:
             notes.append(f"{producers[0].name} could not be used: {error}")
-            logger.warning("%s The next producer is used.", notes[-1])
+            log.warning("%s The next producer is used.", notes[-1])
             del producers[0]
     raise Unavailable("No summary could be made (" + " ".join(notes) + "); hand in your own words instead.")
 

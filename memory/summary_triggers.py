@@ -12,7 +12,7 @@ from memory.strategies import cost
 from memory.summarizing import Summarizing
 from memory.turns import user_turns
 
-logger = logging.getLogger("backstory.summarizing")
+log = logging.getLogger("backstory.summarizing")
 
 EVERY_TURNS = 20
 EVERY_TOKENS = 6000
@@ -108,7 +108,7 @@ class SummaryTriggers:
                 start = (latest.covers_to_seq if latest else 0) + 1
                 unseen = records.transcript(session_id, start, start + LOOKED_AT)
         except BackstoryError as error:
-            logger.warning("The summary of a session could not be checked: %s", error)
+            log.warning("The summary of a session could not be checked: %s", error)
             return False
         if user_turns(unseen) >= self._every_turns:
             return True
@@ -123,6 +123,6 @@ class SummaryTriggers:
                 if self._made is not None and self._thread is not None:
                     self._made(owner, session)
         except BackstoryError as error:
-            logger.warning("No summary was made in the background: %s", error)
+            log.warning("No summary was made in the background: %s", error)
         except Exception:
-            logger.exception("No summary was made in the background")
+            log.exception("No summary was made in the background")

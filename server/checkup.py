@@ -150,7 +150,7 @@ def check_index(memory: "Parts") -> Iterator[Finding]:
             continue
         if memory.index.files.asked("damaged", replica):
             yield Finding(f"index {replica}", "bad", "damaged; a server rebuilds it by itself, as does --repair")
-        elif catalog is None or catalog.line(replica).active is None:
+        elif catalog is None or catalog.builds(replica).active is None:
             yield Finding(f"index {replica}", "note" if behind else "ok", f"not built yet, {waiting(behind)}")
         else:
             yield Finding(f"index {replica}", "note" if behind else "ok", waiting(behind))

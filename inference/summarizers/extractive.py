@@ -16,7 +16,7 @@ from memory.errors import Unavailable
 from memory.model import Commitment, Fact, Message, Summary, SummaryDraft
 from memory.ports import Embedder, TokenCounter
 
-logger = logging.getLogger("backstory.summarizing")
+log = logging.getLogger("backstory.summarizing")
 
 Matrix = npt.NDArray[np.float32]
 Item = TypeVar("Item")
@@ -86,7 +86,7 @@ class ExtractiveSummarizer:
         try:
             vectors = self._embedder.embed_passages([s.text for s in found])
         except Unavailable as error:
-            logger.warning("The summary is made from words alone: %s", error)
+            log.warning("The summary is made from words alone: %s", error)
             return None
         return _standing(vectors @ vectors.T)
 

@@ -13,7 +13,7 @@ from inference.summarizers.prompting import SCHEMA, Prompt, prompt_for, read_ans
 from memory.errors import Unavailable, shown
 from memory.model import Message, Summary, SummaryDraft
 
-logger = logging.getLogger("backstory.summarizing")
+log = logging.getLogger("backstory.summarizing")
 
 OPENAI: Final = "https://api.openai.com/v1"
 REQUEST_SECONDS: Final = 30.0
@@ -90,7 +90,7 @@ class OpenAISummarizer:
             try:
                 answer = self._with_retries(style, prompt, deadline)
             except _NotOffered as error:
-                logger.info("%s does not offer %s", self.name, style)
+                log.info("%s does not offer %s", self.name, style)
                 self._style, refused = None, error
                 continue
             self._style = style

@@ -5,7 +5,7 @@ A corpus that was changed message by message scores like one built afresh from t
 
 from array import array
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import chain
 from typing import get_args
@@ -170,11 +170,6 @@ class Corpus:
                 self._later.setdefault(slot, []).append(np.array(row, dtype=np.float32))
                 self._later_rows = None
 
-    def without_vectors(self) -> list[str]:
-        """Ids of the messages that have words but no vector yet."""
-        lacking = self.columns["alive"] & ~self.columns["embedded"] & (self.columns["length"] > 0)
-        return [self.ids[slot] for slot in np.flatnonzero(lacking)]
-
     def cosines(self, vector: Vector) -> tuple[Array, Array]:
         """(of each slot's first passage, the best of its later passages or -1), against a query's vector."""
         first = _products(self._vectors["row"], vector)
@@ -218,10 +213,6 @@ class Corpus:
                 head[slots] = np.maximum(head[slots], entries[:, 2])
                 del entries, slots
         return whole, head
-
-    def vocabulary(self) -> Iterable[str]:
-        """Every term that some message, perhaps an erased one, has or had."""
-        return self._postings.keys()
 
     def names(self, base: Mask) -> list[str]:
         """The speakers of the messages in `base`."""

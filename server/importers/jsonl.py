@@ -45,11 +45,11 @@ def is_text(value: Any) -> Any:
 Time = Annotated[datetime, BeforeValidator(is_text), AfterValidator(utc)]
 
 
-class Line(BaseModel):
+class _Line(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=False)
 
 
-class SessionLine(Line):
+class SessionLine(_Line):
     type: Literal["session"]
     session_id: str | None = None
     external_id: str | None = None
@@ -65,7 +65,7 @@ class SessionLine(Line):
     message_count: int | None = None
 
 
-class MessageLine(Line):
+class MessageLine(_Line):
     type: Literal["message"] = "message"
     session_id: str | None = None
     external_id: str | None = None
@@ -92,7 +92,7 @@ class MessageLine(Line):
     recorded_at: Time | None = None
 
 
-class SummaryLine(Line):
+class SummaryLine(_Line):
     type: Literal["summary"]
     session_id: str
     version: int = Field(ge=1)
@@ -108,7 +108,7 @@ class SummaryLine(Line):
     created_at: Time
 
 
-class UserContextLine(Line):
+class UserContextLine(_Line):
     type: Literal["user_context"]
     key: str
     value: Any

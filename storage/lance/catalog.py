@@ -35,7 +35,7 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Builds:
     """A replica's tables: the one that answers, and the one that will once it has caught up."""
 
     active: Build | None = None
@@ -47,18 +47,18 @@ class Catalog:
     """An index directory's contents."""
 
     index_id: str
-    keywords: Line = Line()
-    vectors: Line = Line()
+    keywords: Builds = Builds()
+    vectors: Builds = Builds()
 
-    def line(self, replica: Replica) -> Line:
+    def builds(self, replica: Replica) -> Builds:
         return self.keywords if replica == "keywords" else self.vectors
 
     def cursor_name(self, build: Build) -> str:
         """The name under which the record keeps how far this build was folded."""
         return f"{self.index_id}/{build.table}"
 
-    def with_line(self, replica: Replica, line: Line) -> "Catalog":
-        return replace(self, keywords=line) if replica == "keywords" else replace(self, vectors=line)
+    def with_builds(self, replica: Replica, builds: Builds) -> "Catalog":
+        return replace(self, keywords=builds) if replica == "keywords" else replace(self, vectors=builds)
 
 
 def new_table_name(replica: Replica) -> str:
@@ -148,8 +148,10 @@ class CatalogFiles:
             stored = json.loads(self._path.read_text("utf-8"))
             if stored["format"] != FORMAT:
                 return None
-            lines = {name: Line(**{k: _build(v) for k, v in stored[name].items()}) for name in ("keywords", "vectors")}
-            return Catalog(str(stored["index_id"]), **lines)
+            builds = {
+                name: Builds(**{k: _build(v) for k, v in stored[name].items()}) for name in ("keywords", "vectors")
+            }
+            return Catalog(str(stored["index_id"]), **builds)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 

@@ -13,7 +13,7 @@ from typing import Final
 from memory.errors import StorageFailed, Unavailable
 from memory.model import START
 from memory.ports import RecordStore, Replica
-from storage.lance.catalog import Build, Catalog, CatalogFiles, Line, new_table_name
+from storage.lance.catalog import Build, Builds, Catalog, CatalogFiles, new_table_name
 from storage.lance.connection import Connection, LanceFailed
 from storage.lance.folding import Damaged, Fold, Recipe, Stopped, probe
 from storage.lance.patience import Patience
@@ -77,10 +77,10 @@ class Workshop:
             self.connection.drop_table(build.table)
 
     def tidy(self, replica: Replica) -> None:
-        """Drops tables and marks that no line refers to: what crashes and broken catalogs leave behind."""
+        """Drops tables and marks that the catalog does not name: what crashes and broken catalogs leave behind."""
         catalog = self.files.read()
-        line = catalog.line(replica) if catalog else Line()
-        keep = {build.table for build in (line.active, line.building) if build}
+        builds = catalog.builds(replica) if catalog else Builds()
+        keep = {build.table for build in (builds.active, builds.building) if build}
         with contextlib.suppress(LanceFailed):
             for name in self.connection.table_names():
                 if name.startswith(f"{replica}-") and name not in keep:
@@ -195,29 +195,29 @@ class Follower:
         """The active fold; opened, made or made anew as what lies in the index directory demands."""
         files = self._workshop.files
         catalog = files.read()
-        line = catalog.line(self.replica) if catalog else Line()
-        if self._active is not None and line.active == self._active.build:
+        builds = catalog.builds(self.replica) if catalog else Builds()
+        if self._active is not None and builds.active == self._active.build:
             return self._active
         self._active = self._next = None
         wanted = self._workshop.wanted(self.replica)
-        if catalog is None or line.active is None or not _same_space(line.active, wanted):
-            if line.active is not None:
+        if catalog is None or builds.active is None or not _same_space(builds.active, wanted):
+            if builds.active is not None:
                 log.warning("The index's %s are rebuilt for %s.", self.replica, wanted.embedder or "another format")
-            return self._begin_active(catalog, line)
-        if line.active.analyzer != wanted.analyzer and line.building is None:
+            return self._begin_active(catalog, builds)
+        if builds.active.analyzer != wanted.analyzer and builds.building is None:
             self._begin_next()
             return self._present()
-        self._active = self._workshop.fold(catalog, line.active)
-        if line.building is not None:
-            self._next = self._workshop.fold(catalog, line.building)
+        self._active = self._workshop.fold(catalog, builds.active)
+        if builds.building is not None:
+            self._next = self._workshop.fold(catalog, builds.building)
         self._workshop.tidy(self.replica)
         return self._active
 
-    def _begin_active(self, old: Catalog | None, line: Line) -> Fold:
+    def _begin_active(self, old: Catalog | None, builds: Builds) -> Fold:
         build = self._workshop.begin(self.replica)
-        catalog = self._workshop.files.change(lambda present: present.with_line(self.replica, Line(active=build)))
+        catalog = self._workshop.files.change(lambda present: present.with_builds(self.replica, Builds(active=build)))
         self._active, self._next = self._workshop.fold(catalog, build), None
-        for gone in (line.active, line.building):
+        for gone in (builds.active, builds.building):
             if gone is not None and old is not None:
                 self._workshop.forget(old, gone)
         self._workshop.tidy(self.replica)
@@ -226,7 +226,7 @@ class Follower:
     def _begin_next(self) -> None:
         build = self._workshop.begin(self.replica)
         self._workshop.files.change(
-            lambda present: present.with_line(self.replica, replace(present.line(self.replica), building=build))
+            lambda present: present.with_builds(self.replica, replace(present.builds(self.replica), building=build))
         )
         log.warning("The index's %s are being rebuilt; the present ones answer until that is done.", self.replica)
         self._active = self._next = None
@@ -234,7 +234,7 @@ class Follower:
     def _switch(self, fold: Fold) -> None:
         files = self._workshop.files
         old = files.read()
-        catalog = files.change(lambda present: present.with_line(self.replica, Line(active=fold.build)))
+        catalog = files.change(lambda present: present.with_builds(self.replica, Builds(active=fold.build)))
         if old is not None and self._active is not None:
             self._workshop.forget(catalog, self._active.build)
         self._active, self._next = fold, None
@@ -254,7 +254,7 @@ class Follower:
         self._renewed_at = time.monotonic()
         self._active = self._next = None
         catalog = self._workshop.files.read()
-        self._begin_active(catalog, catalog.line(self.replica) if catalog else Line())
+        self._begin_active(catalog, catalog.builds(self.replica) if catalog else Builds())
         self._workshop.files.answered("damaged", self.replica)
         return 0.0
 

@@ -142,7 +142,7 @@ class LanceIndex:
 
     def _serving(self, replica: Replica) -> Build | None:
         catalog = self.files.read()
-        build = catalog.line(replica).active if catalog else None
+        build = catalog.builds(replica).active if catalog else None
         if build is None or (replica == "vectors" and not self._understands(build)):
             return None
         failed = self._failed.get(replica)

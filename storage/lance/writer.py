@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from memory.model import START, Position
 from memory.ports import Analyzer, Embedder, RecordStore, Replica
-from storage.lance.catalog import Build, Line
+from storage.lance.catalog import Build, Builds
 from storage.lance.connection import LanceFailed
 from storage.lance.folding import Recipe
 from storage.lance.following import Follower, Workshop
@@ -132,8 +132,8 @@ class IndexWriter:
         catalog = self._index.files.read()
 
         def behind(replica: Replica) -> int:
-            line = catalog.line(replica) if catalog else None
-            build = (line.building or line.active) if line else None
+            builds = catalog.builds(replica) if catalog else None
+            build = (builds.building or builds.active) if builds else None
             build = build if build and self._workshop.current(build) else None
             cursor = self._store.cursor(catalog.cursor_name(build)) if catalog and build else START
             return max(0, head - cursor.change_id)
@@ -145,9 +145,9 @@ class IndexWriter:
         if files.asked("rebuild", replica) or files.asked("damaged", replica):
             return False
         catalog = files.read()
-        line = catalog.line(replica) if catalog else Line()
-        build = line.active
-        if catalog is None or build is None or line.building is not None or not self._workshop.current(build):
+        builds = catalog.builds(replica) if catalog else Builds()
+        build = builds.active
+        if catalog is None or build is None or builds.building is not None or not self._workshop.current(build):
             return False
         return self._opened(build) and head <= self._store.cursor(catalog.cursor_name(build))
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
@@ -160,9 +160,3 @@ def prepare_postgresql(connection: Any, _record: object) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"SET lock_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
     connection.commit()
-
-
-def ping(database: Database) -> None:
-    """Raises StorageFailed when the database does not answer."""
-    with database.reading() as db:
-        db.execute(text("SELECT 1"))

@@ -101,7 +101,6 @@ UPDATE_REVISIONS_OF_SESSION = (
 
 MESSAGES = select(*columns_of(messages, MESSAGE_FIELDS)).where(owned(messages))
 MESSAGES_BY_ID = MESSAGES.where(any_of(messages.c.message_id))
-IDS_IN_USE = select(messages.c.message_id).where(owned(messages), any_of(messages.c.message_id))
 BY_CLIENT_ID = MESSAGES.where(any_of(messages.c.client_id))
 BY_CLIENT_ID_IN_SESSION = BY_CLIENT_ID.where(messages.c.session_id == bindparam("place"))
 BY_CLIENT_ID_IN_GLOBAL = BY_CLIENT_ID.where(messages.c.project_id.is_(None))

@@ -114,7 +114,7 @@ class House:
         """The directory of the table that answers now."""
         catalog = CatalogFiles(self.index_path).read()
         assert catalog is not None
-        build = catalog.line(replica).active
+        build = catalog.builds(replica).active
         assert build is not None
         return self.index_path / f"{build.table}.lance"
 
