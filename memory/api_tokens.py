@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from memory.errors import NotFound
-from memory.model import Owner
-from memory.people import ApiToken, TokenStore
-from memory.ports import Clock
+from memory.model import ApiToken, Owner
+from memory.ports import Clock, TokenStore
 
 PREFIX = "bst"
 _SECRET_BYTES = 32

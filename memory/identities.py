@@ -8,12 +8,11 @@ from datetime import datetime
 
 from memory.errors import Conflict, Invalid, NotFound, shown
 from memory.identity_values import guesses, normalise
-from memory.model import Owner
-from memory.people import Directory, Identity, Kind, People, User
-from memory.ports import Clock
+from memory.model import Identity, IdentityKind, Owner, User
+from memory.ports import Clock, Directory, People
 from memory.validation import check_name
 
-STRONG: tuple[Kind, ...] = ("voiceprint", "external", "email")
+STRONG: tuple[IdentityKind, ...] = ("voiceprint", "external", "email")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,7 @@ def merge(directory: Directory, tenant_id: str, user_id: str, into: str, clock: 
 
 
 def _identities(claims: Claims, region: str | None) -> list[Identity]:
-    given: Sequence[tuple[Kind, str | None]] = (
+    given: Sequence[tuple[IdentityKind, str | None]] = (
         ("voiceprint", claims.voiceprint_id),
         ("external", claims.external_id),
         ("email", claims.email),

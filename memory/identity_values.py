@@ -4,14 +4,13 @@ import re
 import unicodedata
 
 from memory.errors import Invalid, shown
-from memory.model import IDENTITY_LENGTH
-from memory.people import Identity, Kind
+from memory.model import IDENTITY_LENGTH, Identity, IdentityKind
 
 _EMAIL = re.compile(r"[^\s@<>\",;]+@[^\s@<>\",;.]+(\.[^\s@<>\",;.]+)*")
 _URI = re.compile(r"(?:sips?|tel|callto):", re.IGNORECASE)
 
 
-def normalise(kind: Kind, text: str, region: str | None = None) -> Identity:
+def normalise(kind: IdentityKind, text: str, region: str | None = None) -> Identity:
     """`region` is the country (as in 'US') for phone numbers written without a country code. Errors: Invalid."""
     if kind == "phone":
         return Identity(kind, phone_number(text, region))
@@ -68,7 +67,7 @@ def guesses(text: str, region: str | None) -> list[Identity]:
     if text.startswith("call:"):
         return [Identity("call", text.removeprefix("call:").strip())]
     found = []
-    kinds: tuple[Kind, ...] = ("external", "voiceprint", "email", "phone")
+    kinds: tuple[IdentityKind, ...] = ("external", "voiceprint", "email", "phone")
     for kind in kinds:
         try:
             found.append(normalise(kind, text, region))

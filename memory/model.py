@@ -15,6 +15,7 @@ Mode = Literal["none", "trim", "summarize", "compact"]
 ScopeFilter = Literal["all", "global", "project"]
 Source = Literal["stated", "inferred"]
 Purpose = Literal["chat", "voice"]
+IdentityKind = Literal["phone", "email", "voiceprint", "external", "call"]
 Json = Any
 
 # What a value may be at most: the same at every door. Lengths are in characters, pairs are the least and the most.
@@ -309,3 +310,50 @@ class Interpreted:
     speaker: str | None = None
     role: Role | None = None
     asks_when: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One way to recognise a user; `value` is in normal form."""
+
+    kind: IdentityKind
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody with a memory. `merged_into` is set once this user has been found to be another one."""
+
+    user_id: str
+    created_at: datetime
+    display_name: str | None = None
+    merged_into: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserEvent:
+    """One line of a user's history: what was linked, unlinked or merged, and when."""
+
+    user_id: str
+    action: Literal["created", "linked", "unlinked", "merged"]
+    at: datetime
+    identity: Identity | None = None
+    other_user_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """What is kept of a token. `digest` is the hex SHA-256 of its secret half, which nobody can guess or recover."""
+
+    token_id: str
+    owner: Owner
+    rights: frozenset[str]
+    digest: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+    def usable(self, now: datetime) -> bool:
+        """Whether it may still be used."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)

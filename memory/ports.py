@@ -3,16 +3,15 @@
 All calls are synchronous and safe from several threads; callers on an event loop use a worker thread.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Literal, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from memory.model import (
+    ApiToken,
     Change,
+    Identity,
     Message,
     MessageFilter,
     Owner,
@@ -23,10 +22,20 @@ from memory.model import (
     Strategy,
     Summary,
     SummaryDraft,
+    User,
     UserContextEntry,
+    UserEvent,
 )
 
-Vector = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Vector = npt.NDArray[np.float32]
+else:
+    # A server that has yet to answer its first request loads no arrays for the sake of a name.
+    Vector = Any
+
 Clock = Callable[[], datetime]
 Replica = Literal["keywords", "vectors"]
 
@@ -249,3 +258,56 @@ class TokenCounter(Protocol):
     """Counts tokens; never below what a model's tokenizer would count, as far as an estimate can promise."""
 
     def count(self, text: str) -> int: ...
+
+
+class People(Protocol):
+    """One tenant's users inside one transaction. Merged users are reached through `user` alone."""
+
+    def user(self, user_id: str) -> User | None: ...
+    def users(self, limit: int, after: str | None = None) -> list[User]:
+        """By id, merged ones left out."""
+        ...
+
+    def users_with(self, identity: Identity) -> list[User]:
+        """Everybody whom this identity is linked to, longest linked first."""
+        ...
+
+    def identities(self, user_id: str) -> list[Identity]: ...
+    def history(self, user_id: str) -> list[UserEvent]:
+        """Oldest first; a user's own and that of everybody merged into them."""
+        ...
+
+    def add_user(self, user: User) -> None: ...
+    def rename(self, user_id: str, display_name: str) -> None: ...
+    def link(self, user_id: str, identity: Identity, at: datetime) -> None:
+        """No effect when it is linked already."""
+        ...
+
+    def unlink(self, user_id: str, identity: Identity, at: datetime) -> None: ...
+    def merge(self, user_id: str, into: str, at: datetime) -> None:
+        """Moves identities, access tokens and everything recorded from one user to the other."""
+        ...
+
+
+class Directory(Protocol):
+    """The users of every tenant."""
+
+    def read(self, tenant_id: str) -> AbstractContextManager[People]: ...
+    def write(self, tenant_id: str) -> AbstractContextManager[People]:
+        """Serialised within the tenant; all or nothing."""
+        ...
+
+
+class TokenStore(Protocol):
+    """Where tokens are kept."""
+
+    def add_token(self, token: ApiToken) -> None: ...
+    def token(self, token_id: str) -> ApiToken | None: ...
+    def tokens(self) -> list[ApiToken]:
+        """Every tenant's, oldest first."""
+        ...
+
+    def revoke_token(self, token_id: str, at: datetime) -> None: ...
+    def note_use(self, used: Mapping[str, datetime]) -> None:
+        """Moves `last_used_at` forward, never back."""
+        ...

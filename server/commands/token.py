@@ -14,7 +14,7 @@ from server.identity import Right
 from server.settings import Settings
 
 if TYPE_CHECKING:
-    from memory.people import ApiToken
+    from memory.model import ApiToken
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 RIGHTS = get_args(Right)

@@ -16,8 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from memory.api_tokens import verify
 from memory.errors import BackstoryError
-from memory.people import TokenStore
-from memory.ports import Clock
+from memory.ports import Clock, TokenStore
 from server.http.limits import Buckets, refused
 from server.http.principal import Principal, authenticated, known_rights
 from server.http.problems import problem_of, unauthorized

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from memory.model import Owner
-from memory.people import ApiToken, Event, Identity, People, User
+from memory.model import ApiToken, Identity, Owner, User, UserEvent
+from memory.ports import People
 from storage.sql.engine import Database
 from storage.sql.feed import is_postgresql
 from storage.sql.merging import move_record
@@ -96,13 +96,13 @@ def to_user(row: Any) -> User:
     return User(row.user_id, row.created_at, row.display_name, row.merged_into)
 
 
-def to_event(row: Any) -> Event:
+def to_event(row: Any) -> UserEvent:
     identity = None if row.kind is None else Identity(row.kind, row.value)
-    return Event(row.user_id, row.action, row.happened_at, identity, row.other_user_id)
+    return UserEvent(row.user_id, row.action, row.happened_at, identity, row.other_user_id)
 
 
 class SqlPeople:
-    """Implements memory.people.People over one connection."""
+    """Implements memory.ports.People over one connection."""
 
     def __init__(self, db: Connection, tenant_id: str) -> None:
         self._db = db
@@ -137,7 +137,7 @@ class SqlPeople:
         rows = self._db.execute(query.order_by(identities.c.linked_at, identities.c.kind, identities.c.value))
         return [Identity(row.kind, row.value) for row in rows]
 
-    def history(self, user_id: str) -> list[Event]:
+    def history(self, user_id: str) -> list[UserEvent]:
         merged = select(users.c.user_id).where(self._own(users), users.c.merged_into == user_id)
         whose = or_(identity_history.c.user_id == user_id, identity_history.c.user_id.in_(merged))
         query = select(identity_history).where(self._own(identity_history), whose)
@@ -152,7 +152,7 @@ class SqlPeople:
                 created_at=user.created_at,
             )
         )
-        self._note(Event(user.user_id, "created", user.created_at))
+        self._note(UserEvent(user.user_id, "created", user.created_at))
 
     def rename(self, user_id: str, display_name: str) -> None:
         self._db.execute(update(users).where(self._own(users, user_id)).values(display_name=display_name))
@@ -163,14 +163,14 @@ class SqlPeople:
             tenant_id=self._tenant_id, user_id=user_id, kind=identity.kind, value=identity.value, linked_at=at
         )
         if self._db.execute(statement.on_conflict_do_nothing()).rowcount:
-            self._note(Event(user_id, "linked", at, identity))
+            self._note(UserEvent(user_id, "linked", at, identity))
 
     def unlink(self, user_id: str, identity: Identity, at: datetime) -> None:
         gone = delete(identities).where(
             self._own(identities, user_id), identities.c.kind == identity.kind, identities.c.value == identity.value
         )
         if self._db.execute(gone).rowcount:
-            self._note(Event(user_id, "unlinked", at, identity))
+            self._note(UserEvent(user_id, "unlinked", at, identity))
 
     def merge(self, user_id: str, into: str, at: datetime) -> None:
         source, target = Owner(self._tenant_id, user_id), Owner(self._tenant_id, into)
@@ -184,9 +184,9 @@ class SqlPeople:
             .values(merged_into=into)
         )
         move_record(self._db, source, target, at)
-        self._note(Event(into, "merged", at, other_user_id=user_id))
+        self._note(UserEvent(into, "merged", at, other_user_id=user_id))
 
-    def _note(self, event: Event) -> None:
+    def _note(self, event: UserEvent) -> None:
         self._db.execute(
             identity_history.insert().values(
                 tenant_id=self._tenant_id,
