@@ -129,7 +129,7 @@ def tokens(directory: Path, names: list[str]) -> dict[str, str]:
     people = SqlDirectory(store.database)
     made = {}
     for name in names:
-        register(people, "load", name, utc_now)
+        register(people, "load", name, clock=utc_now)
         made[name], _ = issue(people, Owner("load", name), ["read", "write"], lifetime=None, clock=utc_now)
     store.close()
     return made

@@ -101,7 +101,9 @@ def resolve(directory: Directory, tenant_id: str, text: str, region: str | None)
     return next(iter(found.values()))
 
 
-def register(directory: Directory, tenant_id: str, user_id: str, clock: Clock, display_name: str | None = None) -> User:
+def register(
+    directory: Directory, tenant_id: str, user_id: str, display_name: str | None = None, *, clock: Clock
+) -> User:
     """The user by this id, added when new; whoever they were merged into, where they were."""
     with directory.read(tenant_id) as people:
         user = _current(people, user_id)

@@ -142,9 +142,11 @@ class Message:
 def digest_of(message: Message) -> str:
     """Hex SHA-256 over all that was recorded, its place included; independent of the database it is kept in."""
     recorded = {f.name: getattr(message, f.name) for f in fields(message) if f.name != "digest"}
-    for name in ("occurred_at", "recorded_at"):
-        recorded[name] = recorded[name].astimezone(UTC).isoformat()
-    return sha256(json.dumps(recorded, sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(recorded, sort_keys=True, default=_in_utc).encode()).hexdigest()
+
+
+def _in_utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,23 @@
 """Recording: append turns, recognise what was recorded before, never half a batch."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 
 from memory.errors import Conflict, Invalid, shown
 from memory.ids import new_id
-from memory.model import Message, NewMessage, Owner, Session, digest_of
+from memory.model import CONTENT_BYTES, Message, NewMessage, Owner, Session, digest_of
 from memory.ports import Clock, RecordStore, WritableRecords
 from memory.sessions import Target, check_target, find_session, new_session
-from memory.validation import CONTENT_LIMIT, check_message
+from memory.validation import check_message
 
 TITLE_LENGTH = 60
+_GIVEN = tuple(f.name for f in fields(NewMessage))
 
 # What makes a message another one under the same id. The rest counts where the repeat gives it; its time never does,
 # since a client that sends again may stamp again.
-SAID = ("role", "content", "tool_name", "tool_call_id", "tool_arguments")
-ADDED = ("speaker", "intent", "intent_confidence", "entities", "metadata")
+_SAID = ("role", "content", "tool_name", "tool_call_id", "tool_arguments")
+_ADDED = tuple(name for name in _GIVEN if name not in (*_SAID, "client_id", "occurred_at", "status"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def record(
     target: Target,
     clock: Clock,
     *,
-    content_limit: int = CONTENT_LIMIT,
+    content_limit: int = CONTENT_BYTES,
 ) -> Recorded:
     """Appends `messages` in one transaction; on return they are on disk.
 
@@ -163,27 +164,17 @@ class Batch:
         return final
 
     def message(self, new: NewMessage, seq: int, message_id: str) -> Message:
+        given = {name: getattr(new, name) for name in _GIVEN}
+        given["occurred_at"] = new.occurred_at or self.now
         message = Message(
             message_id=message_id,
             session_id=self.session.session_id,
             seq=seq,
-            role=new.role,
-            content=new.content,
-            occurred_at=new.occurred_at or self.now,
             recorded_at=self.now,
-            client_id=new.client_id,
             project_id=self.session.project_id,
             channel=self.origin.channel,
             agent=self.origin.agent,
-            speaker=new.speaker,
-            tool_name=new.tool_name,
-            tool_call_id=new.tool_call_id,
-            tool_arguments=new.tool_arguments,
-            intent=new.intent,
-            intent_confidence=new.intent_confidence,
-            entities=new.entities,
-            metadata=new.metadata,
-            status=new.status,
+            **given,
         )
         return replace(message, digest=digest_of(message))
 
@@ -207,8 +198,8 @@ class Batch:
 
 
 def says_the_same(new: NewMessage, earlier: Message) -> bool:
-    return all(getattr(new, name) == getattr(earlier, name) for name in SAID) and all(
-        getattr(new, name) in (None, getattr(earlier, name)) for name in ADDED
+    return all(getattr(new, name) == getattr(earlier, name) for name in _SAID) and all(
+        getattr(new, name) in (None, getattr(earlier, name)) for name in _ADDED
     )
 
 

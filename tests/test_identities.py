@@ -169,7 +169,7 @@ def test_a_user_is_found_by_whatever_they_are_known_by(directory: SqlDirectory) 
 
 
 def test_links_come_and_go_with_a_history(directory: SqlDirectory) -> None:
-    register(directory, "acme", "ann", clock)
+    register(directory, "acme", "ann", clock=clock)
     link(directory, "acme", "ann", normalise("phone", PHONE), clock)
     link(directory, "acme", "ann", normalise("phone", PHONE), clock)
     unlink(directory, "acme", "ann", Identity("phone", PHONE), clock)
@@ -190,7 +190,7 @@ def test_two_users_become_one(directory: SqlDirectory) -> None:
     assert merged == ann
     for text in ("ann@example.com", PHONE, also.user_id):
         assert resolve(directory, "acme", text, None) == ann
-    assert register(directory, "acme", also.user_id, clock) == ann
+    assert register(directory, "acme", also.user_id, clock=clock) == ann
     with pytest.raises(Conflict):
         merge(directory, "acme", also.user_id, ann.user_id, clock)
     with directory.read("acme") as people:

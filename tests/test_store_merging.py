@@ -26,7 +26,7 @@ ANN, OLD = Owner("acme", "ann"), Owner("acme", "old-ann")
 def directory(store: SqlRecordStore, clock: Any) -> SqlDirectory:
     made = SqlDirectory(store.database)
     for owner in (ANN, OLD):
-        register(made, owner.tenant_id, owner.user_id, clock)
+        register(made, owner.tenant_id, owner.user_id, clock=clock)
     return made
 
 
@@ -185,7 +185,9 @@ def test_any_two_records_become_one_whole(store: SqlRecordStore, clock: Any, lin
     from memory.errors import Conflict
 
     made = SqlDirectory(store.database)
-    pair = [Owner("acme", register(made, "acme", f"{side}-{clock().isoformat()}", clock).user_id) for side in "ab"]
+    pair = [
+        Owner("acme", register(made, "acme", f"{side}-{clock().isoformat()}", clock=clock).user_id) for side in "ab"
+    ]
     count = 0
     for side, name, session in lines:
         try:

@@ -45,7 +45,7 @@ def create(rights: str, expires: str, as_json: bool, settings: Settings) -> None
 
     wanted, lifetime = read_rights(rights), read_lifetime(expires)
     with opened_directory(settings) as directory:
-        user = register(directory, settings.tenant, settings.user, utc_now)
+        user = register(directory, settings.tenant, settings.user, clock=utc_now)
         owner = Owner(settings.tenant, user.user_id)
         text, made = issue(directory, owner, wanted, lifetime=lifetime, clock=utc_now)
     if as_json:

@@ -144,7 +144,7 @@ def oauth_of(settings: Settings, memory: LazyMemory) -> oauth.OauthTokens | None
     )
 
     def known(owner: Owner) -> Owner:
-        user = register(memory.wait().directory, owner.tenant_id, owner.user_id, memory.clock)
+        user = register(memory.wait().directory, owner.tenant_id, owner.user_id, clock=memory.clock)
         return Owner(owner.tenant_id, user.user_id)
 
     return oauth.OauthTokens(issuer, oauth.Keys(issuer), known)

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -247,21 +248,8 @@ def message_thread(line: MessageLine, threads: dict[str, Thread], path: Path, pr
 
 
 def new_message(line: MessageLine, thread: Thread, repeats: Counter[bytes]) -> NewMessage:
-    return NewMessage(
-        role=line.role,
-        content=line.content,
-        client_id=line.id or line.message_id or derived_id(line, thread, repeats),
-        occurred_at=line.occurred_at,
-        speaker=line.speaker,
-        tool_name=line.tool_name,
-        tool_call_id=line.tool_call_id,
-        tool_arguments=line.tool_arguments,
-        intent=line.intent,
-        intent_confidence=line.intent_confidence,
-        entities=line.entities,
-        metadata=line.metadata,
-        status=line.status,
-    )
+    given = {f.name: getattr(line, f.name) for f in fields(NewMessage) if f.name != "client_id"}
+    return NewMessage(client_id=line.id or line.message_id or derived_id(line, thread, repeats), **given)
 
 
 def derived_id(line: MessageLine, thread: Thread, repeats: Counter[bytes]) -> str:

@@ -70,9 +70,9 @@ class Importing:
                     self.store,
                     self.owner,
                     target,
-                    self.clock,
                     started_at=thread.started_at or first,
                     metadata=thread.metadata,
+                    clock=self.clock,
                 )
             self.tally.sessions[key] = session.session_id
         return self.tally.sessions[key]

@@ -24,6 +24,7 @@ from storage.sql.tables import GLOBAL
 from storage.sql.types import from_micros, to_micros
 
 MESSAGE_FIELDS = [f.name for f in fields(Message)]
+_MOMENTS = {f.name for f in fields(Message) if f.type is datetime}
 SESSION_FIELDS = [f.name for f in fields(Session)]
 SUMMARY_FIELDS = [f.name for f in fields(Summary)]
 ENTRY_FIELDS = [f.name for f in fields(UserContextEntry) if f.name != "project_id"]
@@ -57,7 +58,8 @@ def to_document(message: Message) -> dict[str, Any]:
 
 
 def from_document(document: dict[str, Any]) -> Message:
-    return Message(**{**document, **{name: from_micros(document[name]) for name in ("occurred_at", "recorded_at")}})
+    values: dict[str, Any] = {name: from_micros(v) if name in _MOMENTS else v for name, v in document.items()}
+    return Message(**values)
 
 
 def session_values(session: Session) -> dict[str, Any]:

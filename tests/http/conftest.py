@@ -58,7 +58,7 @@ class Hosted:
 
     def token(self, tenant: str, user: str, rights: str = "read,write,erase", lifetime: timedelta | None = None) -> str:
         with self.directory() as directory:
-            register(directory, tenant, user, utc_now)
+            register(directory, tenant, user, clock=utc_now)
             text, _ = issue(directory, Owner(tenant, user), rights.split(","), lifetime=lifetime, clock=utc_now)
         return text
 
