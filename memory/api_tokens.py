@@ -10,7 +10,7 @@ from memory.errors import NotFound
 from memory.model import ApiToken, Owner
 from memory.ports import Clock, TokenStore
 
-PREFIX = "bst"
+_PREFIX = "bst"
 _SECRET_BYTES = 32
 
 
@@ -23,13 +23,13 @@ def issue(
     expires_at = None if lifetime is None else now + lifetime
     token = ApiToken(token_id, owner, frozenset(rights), _digest(secret), now, expires_at)
     store.add_token(token)
-    return f"{PREFIX}_{token_id}_{secret}", token
+    return f"{_PREFIX}_{token_id}_{secret}", token
 
 
 def verify(store: TokenStore, text: str, clock: Clock) -> ApiToken | None:
     """The token's record, or None when it is unknown, altered, expired or revoked."""
     parts = text.split("_", 2)
-    if len(parts) != 3 or parts[0] != PREFIX or len(text) > 200 or not text.isascii():
+    if len(parts) != 3 or parts[0] != _PREFIX or len(text) > 200 or not text.isascii():
         return None
     found = store.token(parts[1])
     same = hmac.compare_digest(found.digest if found else _digest(""), _digest(parts[2]))

@@ -12,7 +12,7 @@ from memory.model import Identity, IdentityKind, Owner, User
 from memory.ports import Clock, Directory, People
 from memory.validation import check_name
 
-STRONG: tuple[IdentityKind, ...] = ("voiceprint", "external", "email")
+_STRONG: tuple[IdentityKind, ...] = ("voiceprint", "external", "email")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def _decide(people: People, claims: Claims, identities: list[Identity]) -> User 
     """The user, several candidates, or None for somebody new."""
     if claims.choice is not None:
         return _existing(people, claims.choice)
-    strong = _union(people, [i for i in identities if i.kind in STRONG])
+    strong = _union(people, [i for i in identities if i.kind in _STRONG])
     if strong:
         return strong if len(strong) > 1 else strong[0]
     if claims.new_person:
@@ -182,7 +182,7 @@ def _contradicts(people: People, user: User, claims: Claims, identities: list[Id
     if claims.display_name and user.display_name and not _same_name(user.display_name, claims.display_name):
         return True
     has = {i.kind for i in people.identities(user.user_id)}
-    return any(i.kind in STRONG and i.kind in has for i in identities)
+    return any(i.kind in _STRONG and i.kind in has for i in identities)
 
 
 def _same_name(known: str | None, given: str) -> bool:

@@ -8,7 +8,7 @@ from memory.model import Json, Owner, Session, SessionFilter, Summary, UserConte
 from memory.ports import Clock, RecordStore
 from memory.user_context import in_force
 
-SUMMARIES = 10
+_SUMMARIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class ProfileLimits:
     """How many sessions' summaries a profile has at most, and how long after its last update it expires (None:
     never)."""
 
-    summaries: int = SUMMARIES
+    summaries: int = _SUMMARIES
     expires_after: timedelta | None = None
 
 

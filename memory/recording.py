@@ -11,7 +11,7 @@ from memory.ports import Clock, RecordStore, WritableRecords
 from memory.sessions import Target, check_target, find_session, new_session
 from memory.validation import check_message
 
-TITLE_LENGTH = 60
+_TITLE_LENGTH = 60
 _GIVEN = tuple(f.name for f in fields(NewMessage))
 
 # What makes a message another one under the same id. The rest counts where the repeat gives it; its time never does,
@@ -59,7 +59,7 @@ def record(
         batch = begin(db, messages, target, now)
         batch.recognise(messages)
         taken = [batch.take(message) for message in messages]
-        session = with_title(db, batch.finish(taken), batch.current.values())
+        session = _with_title(db, batch.finish(taken), batch.current.values())
     return Recorded(session, tuple(batch.latest(m) for m in taken), tuple(dict.fromkeys(batch.duplicates)))
 
 
@@ -110,9 +110,9 @@ class Batch:
         earlier = self.earlier(new)
         if earlier is None:
             return self.append(new)
-        if supersedes(new, earlier):
+        if _supersedes(new, earlier):
             return self.replace(new, earlier)
-        if not (says_the_same(new, earlier) or comes_late(new, earlier)):
+        if not (_says_the_same(new, earlier) or _comes_late(new, earlier)):
             raise Conflict(
                 f"Message id {shown(str(new.client_id))} was recorded in session {shown(earlier.session_id)} with "
                 "other content; recorded messages do not change, so send it under a new id."
@@ -128,7 +128,7 @@ class Batch:
         other = self.elsewhere.get(new.client_id)
         if here is not None or other is None:
             return here
-        return other if says_the_same(new, other) and not supersedes(new, other) else None
+        return other if _says_the_same(new, other) and not _supersedes(new, other) else None
 
     def append(self, new: NewMessage) -> Message:
         seq = self.session.last_seq + len(self.pending) + 1
@@ -197,36 +197,36 @@ class Batch:
         return self.current.get(message.message_id, message)
 
 
-def says_the_same(new: NewMessage, earlier: Message) -> bool:
+def _says_the_same(new: NewMessage, earlier: Message) -> bool:
     return all(getattr(new, name) == getattr(earlier, name) for name in _SAID) and all(
         getattr(new, name) in (None, getattr(earlier, name)) for name in _ADDED
     )
 
 
-def supersedes(new: NewMessage, earlier: Message) -> bool:
+def _supersedes(new: NewMessage, earlier: Message) -> bool:
     """A partial gives way to whatever is not the same partial again."""
-    return earlier.status == "partial" and not (new.status == "partial" and says_the_same(new, earlier))
+    return earlier.status == "partial" and not (new.status == "partial" and _says_the_same(new, earlier))
 
 
-def comes_late(new: NewMessage, earlier: Message) -> bool:
+def _comes_late(new: NewMessage, earlier: Message) -> bool:
     """A partial that arrives after what it led to has nothing to add."""
     return new.status == "partial" and earlier.status != "partial"
 
 
-def with_title(db: WritableRecords, session: Session, written: Iterable[Message]) -> Session:
+def _with_title(db: WritableRecords, session: Session, written: Iterable[Message]) -> Session:
     """The session, titled by the first thing its user says where nobody gave it a title."""
     said = (m.content for m in written if m.role == "user" and m.status != "partial")
-    title = next(filter(None, map(title_of, said)), None)
+    title = next(filter(None, map(_title_of, said)), None)
     if session.title is not None or title is None:
         return session
     return db.update_session(session.session_id, title=title)
 
 
-def title_of(content: str) -> str:
-    """One line of at most TITLE_LENGTH characters, cut between words where there are any; empty for nothing."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in content[: TITLE_LENGTH * 4]).split())
-    if len(line) <= TITLE_LENGTH:
+def _title_of(content: str) -> str:
+    """One line of at most _TITLE_LENGTH characters, cut between words where there are any; empty for nothing."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in content[: _TITLE_LENGTH * 4]).split())
+    if len(line) <= _TITLE_LENGTH:
         return line
-    cut = line[:TITLE_LENGTH]
+    cut = line[:_TITLE_LENGTH]
     words = cut[: max(cut.rfind(" "), 0)]
-    return (words if len(words) > TITLE_LENGTH // 2 else cut[: TITLE_LENGTH - 1]).rstrip(" ,;:") + "…"
+    return (words if len(words) > _TITLE_LENGTH // 2 else cut[: _TITLE_LENGTH - 1]).rstrip(" ,;:") + "…"

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("backstory.session_context")
 
-VOICE_TOKENS = 400
+_VOICE_TOKENS = 400
 QUERY_LENGTH = 2000
-LAST_WORDS_LENGTH = 400
+_LAST_WORDS_LENGTH = 400
 
 __all__ = ["ContextRequest", "SessionContext", "SessionContexts", "as_text"]
 
@@ -99,7 +99,7 @@ class SessionContexts:
         """The session context. Errors: NotFound for a session that is not the owner's, Invalid."""
         if request.max_tokens < 1:
             raise Invalid("max_tokens", f"is {request.max_tokens}", "give a whole number above 0")
-        budget = min(request.max_tokens, VOICE_TOKENS) if request.purpose == "voice" else request.max_tokens
+        budget = min(request.max_tokens, _VOICE_TOKENS) if request.purpose == "voice" else request.max_tokens
         with self._store.read(owner) as records:
             session = _session(records, request)
             strategy = _strategy(records, session, request)
@@ -137,7 +137,7 @@ class SessionContexts:
         strategy: ResolvedStrategy,
     ) -> Material:
         """The user context, and what was said before: this session's summary or, in a new one, what came last."""
-        limit = min(request.max_tokens, VOICE_TOKENS)
+        limit = min(request.max_tokens, _VOICE_TOKENS)
         name = request.display_name
         if request.purpose == "voice":
             # In the middle of a call, a third is for what was just said.
@@ -196,7 +196,7 @@ class SessionContexts:
     ) -> tuple[tuple[Hit, ...], tuple[str, ...]]:
         query = (request.query or "")[:QUERY_LENGTH]
         if not query.strip() and request.purpose == "chat":
-            query = _last_words(transcript)[:LAST_WORDS_LENGTH]
+            query = _last_words(transcript)[:_LAST_WORDS_LENGTH]
         if self._recall is None or not query.strip():
             return (), ()
         from memory.recall import SearchRequest

@@ -27,10 +27,10 @@ from memory.strategies import cost
 log = logging.getLogger("backstory.summarizing")
 
 AGENT = "agent"
-TEXT_TOKENS = 400
-FOLD_TOKENS = 8000
-PAGE = 500
-LAST_PARTIALS = 20
+_TEXT_TOKENS = 400
+_FOLD_TOKENS = 8000
+_PAGE = 500
+_LAST_PARTIALS = 20
 _TRIES = 4
 
 
@@ -87,7 +87,7 @@ class Summarizing:
         clock: Clock,
         *,
         quick: Summarizer | None = None,
-        fold_tokens: int = FOLD_TOKENS,
+        fold_tokens: int = _FOLD_TOKENS,
     ) -> None:
         self._store = store
         self._summarizers = tuple(summarizers)
@@ -156,7 +156,7 @@ class Summarizing:
             return self.pending(owner, session.session_id, max_tokens=max_tokens, to_seq=to_seq)
         if not chunks:
             return None
-        return Pending(session.session_id, plan.previous, chunks[0], plan.to_seq, max_tokens or TEXT_TOKENS)
+        return Pending(session.session_id, plan.previous, chunks[0], plan.to_seq, max_tokens or _TEXT_TOKENS)
 
     def _store_draft(self, owner: Owner, session_id: str, draft: SummaryDraft, covers: int | None) -> Summary:
         _check_draft(draft)
@@ -177,7 +177,7 @@ class Summarizing:
         for _ in range(_TRIES):
             with self._store.read(owner) as records:
                 plan = _plan(records, session_id, to_seq)
-            made = self._made(plan, self._messages(owner, plan), limit or TEXT_TOKENS, producers)
+            made = self._made(plan, self._messages(owner, plan), limit or _TEXT_TOKENS, producers)
             if made is None:
                 if plan.previous is None:
                     raise Conflict(f"The session {shown(session_id)} has no messages yet; record some first.")
@@ -220,9 +220,9 @@ class Summarizing:
 
     def _messages(self, owner: Owner, plan: _Plan) -> Iterator[Message]:
         """What is to be folded, a page at a time."""
-        for start in range(plan.from_seq, plan.to_seq + 1, PAGE):
+        for start in range(plan.from_seq, plan.to_seq + 1, _PAGE):
             with self._store.read(owner) as records:
-                page = records.transcript(plan.session_id, start, min(start + PAGE - 1, plan.to_seq))
+                page = records.transcript(plan.session_id, start, min(start + _PAGE - 1, plan.to_seq))
             yield from page
 
     def _chunks(self, messages: Iterable[Message]) -> Iterator[tuple[Message, ...]]:
@@ -287,7 +287,7 @@ def _plan(records: Records, session_id: str, to_seq: int | None) -> _Plan:
     session = records.session(session_id)
     start = (previous.covers_to_seq if previous else 0) + 1
     end = min(session.last_seq if session else 0, to_seq if to_seq is not None else sys.maxsize)
-    for message in reversed(records.transcript(session_id, start, end, last=LAST_PARTIALS)):
+    for message in reversed(records.transcript(session_id, start, end, last=_LAST_PARTIALS)):
         if message.status != "partial":
             break
         end = message.seq - 1

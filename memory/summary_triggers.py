@@ -14,9 +14,9 @@ from memory.turns import user_turns
 
 log = logging.getLogger("backstory.summarizing")
 
-EVERY_TURNS = 20
-EVERY_TOKENS = 6000
-LOOKED_AT = 1000
+_EVERY_TURNS = 20
+_EVERY_TOKENS = 6000
+_LOOKED_AT = 1000
 
 
 class SummaryTriggers:
@@ -31,8 +31,8 @@ class SummaryTriggers:
         summarizing: Summarizing,
         counter: TokenCounter,
         *,
-        every_turns: int = EVERY_TURNS,
-        every_tokens: int = EVERY_TOKENS,
+        every_turns: int = _EVERY_TURNS,
+        every_tokens: int = _EVERY_TOKENS,
     ) -> None:
         self._store = store
         self._summarizing = summarizing
@@ -106,7 +106,7 @@ class SummaryTriggers:
             with self._store.read(owner) as records:
                 latest = records.latest_summary(session_id)
                 start = (latest.covers_to_seq if latest else 0) + 1
-                unseen = records.transcript(session_id, start, start + LOOKED_AT)
+                unseen = records.transcript(session_id, start, start + _LOOKED_AT)
         except BackstoryError as error:
             log.warning("The summary of a session could not be checked: %s", error)
             return False

@@ -10,18 +10,9 @@ from memory.errors import Invalid, TooLarge, shown
 from memory.model import CONTENT_BYTES, JSON_BYTES, NAME_BYTES, Json, NewMessage, Role, Status
 
 
-def check_text(what: str, value: Any, limit: int = CONTENT_BYTES) -> str:
-    """`value` as text of at most `limit` bytes in UTF-8."""
-    text = _text(what, value)
-    size = utf8_size(what, text)
-    if size > limit:
-        raise Invalid(what, f"takes {size:,} bytes", f"at most {limit:,} are accepted")
-    return text
-
-
-def check_content(what: str, value: Any, limit: int) -> None:
+def _check_content(what: str, value: Any, limit: int) -> None:
     """What was said: text of at most `limit` bytes in UTF-8. Errors: TooLarge for more, Invalid."""
-    size = utf8_size(what, _text(what, value))
+    size = _utf8_size(what, _text(what, value))
     if size > limit:
         raise TooLarge(what, f"takes {size:,} bytes", f"at most {limit:,} are accepted")
 
@@ -32,7 +23,7 @@ def _text(what: str, value: Any) -> str:
     return value
 
 
-def utf8_size(what: str, value: str) -> int:
+def _utf8_size(what: str, value: str) -> int:
     if value.isascii():
         return len(value)
     try:
@@ -45,7 +36,8 @@ def check_name(what: str, value: str | None) -> str | None:
     """An id or a name: not empty, one line, no control characters."""
     if value is None:
         return None
-    check_text(what, value, NAME_BYTES)
+    if (size := _utf8_size(what, _text(what, value))) > NAME_BYTES:
+        raise Invalid(what, f"takes {size:,} bytes", f"at most {NAME_BYTES:,} are accepted")
     if not value.strip():
         raise Invalid(what, "is empty", "leave it out or give it a value")
     if any(ord(c) < 32 or ord(c) == 127 for c in value):
@@ -65,7 +57,7 @@ def check_json(what: str, value: Json) -> Json:
         return None
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        size, plain = utf8_size(what, text), json.loads(text)
+        size, plain = _utf8_size(what, text), json.loads(text)
     except (TypeError, ValueError, RecursionError):
         raise Invalid(what, "is not JSON", "use objects, lists, text, finite numbers, true, false and null") from None
     if size > JSON_BYTES:
@@ -73,7 +65,7 @@ def check_json(what: str, value: Json) -> Json:
     return plain
 
 
-def check_moment(what: str, value: datetime | None) -> datetime | None:
+def _check_moment(what: str, value: datetime | None) -> datetime | None:
     """`value` in UTC; without a zone it is taken for UTC."""
     if value is None:
         return None
@@ -91,7 +83,7 @@ def check_message(message: NewMessage, place: str, content_limit: int = CONTENT_
     is in bytes of UTF-8."""
     check_choice(f"{place}.role", message.role, Role)
     check_choice(f"{place}.status", message.status, Status)
-    check_content(f"{place}.content", message.content, content_limit)
+    _check_content(f"{place}.content", message.content, content_limit)
     check_name(f"{place}.id", message.client_id)
     for name in ("speaker", "tool_name", "tool_call_id", "intent"):
         check_name(f"{place}.{name}", getattr(message, name))
@@ -99,15 +91,15 @@ def check_message(message: NewMessage, place: str, content_limit: int = CONTENT_
         raise Invalid(f"{place}.metadata", "is not an object", "give names with JSON values")
     return replace(
         message,
-        occurred_at=check_moment(f"{place}.occurred_at", message.occurred_at),
+        occurred_at=_check_moment(f"{place}.occurred_at", message.occurred_at),
         tool_arguments=check_json(f"{place}.tool_arguments", message.tool_arguments),
-        intent_confidence=check_share(f"{place}.intent_confidence", message.intent_confidence),
+        intent_confidence=_check_share(f"{place}.intent_confidence", message.intent_confidence),
         entities=check_json(f"{place}.entities", message.entities),
         metadata=None if message.metadata is None else check_json(f"{place}.metadata", dict(message.metadata)),
     )
 
 
-def check_share(what: str, value: float | None) -> float | None:
+def _check_share(what: str, value: float | None) -> float | None:
     """`value` as it will be read back: 1 is 1.0."""
     if value is None:
         return None

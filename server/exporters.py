@@ -12,7 +12,7 @@ from typing import Any
 from memory.model import Message, Owner, Session, SessionFilter, Summary, UserContextEntry
 from memory.ports import Records, RecordStore
 
-PAGE = 500
+_PAGE = 500
 Portion = Session | Message | Summary | UserContextEntry
 
 
@@ -22,7 +22,7 @@ def portions(store: RecordStore, owner: Owner) -> Iterator[Portion]:
     All from one snapshot, a page in memory at a time.
     """
     with store.read(owner) as records:
-        sessions = sorted(all_sessions(records), key=lambda session: (session.started_at, session.session_id))
+        sessions = sorted(_all_sessions(records), key=lambda session: (session.started_at, session.session_id))
         for session in sessions:
             yield session
             yield from transcript(records, session)
@@ -33,16 +33,16 @@ def portions(store: RecordStore, owner: Owner) -> Iterator[Portion]:
                     yield entry
 
 
-def all_sessions(records: Records) -> Iterator[Session]:
+def _all_sessions(records: Records) -> Iterator[Session]:
     before = None
-    while page := records.sessions(SessionFilter(), PAGE, before):
+    while page := records.sessions(SessionFilter(), _PAGE, before):
         yield from page
         before = (page[-1].last_activity_at, page[-1].session_id)
 
 
 def transcript(records: Records, session: Session) -> Iterator[Message]:
-    for first in range(1, session.last_seq + 1, PAGE):
-        yield from records.transcript(session.session_id, first, first + PAGE - 1)
+    for first in range(1, session.last_seq + 1, _PAGE):
+        yield from records.transcript(session.session_id, first, first + _PAGE - 1)
 
 
 def line(portion: Portion) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def to_jsonl(parts: Iterable[Portion]) -> Iterator[str]:
+def _to_jsonl(parts: Iterable[Portion]) -> Iterator[str]:
     for part in parts:
         yield json.dumps(line(part), ensure_ascii=False) + "\n"
 
@@ -117,7 +117,7 @@ def to_json(parts: Iterable[Portion]) -> Iterator[str]:
     yield '\n], "user_context": ' + json.dumps(entries, ensure_ascii=False) + "}\n"
 
 
-def to_markdown(parts: Iterable[Portion]) -> Iterator[str]:
+def _to_markdown(parts: Iterable[Portion]) -> Iterator[str]:
     """For reading; not everything is in it."""
     yield "# What Backstory remembers\n"
     listing = False
@@ -146,6 +146,6 @@ def minute(at: datetime) -> str:
 
 FORMATS: Mapping[str, Callable[[Iterable[Portion]], Iterator[str]]] = {
     "json": to_json,
-    "jsonl": to_jsonl,
-    "markdown": to_markdown,
+    "jsonl": _to_jsonl,
+    "markdown": _to_markdown,
 }

@@ -25,7 +25,7 @@ class Host:
     typed: bool = False
 
 
-class Unmergeable(BackstoryError):
+class _Unmergeable(BackstoryError):
     """The host's file cannot take the entry; it is left as it was."""
 
     def __init__(self, path: Path, why: str) -> None:
@@ -38,7 +38,7 @@ class Merged:
     backup: Path | None = None
 
 
-def claude_desktop(platform: str) -> Path:
+def _claude_desktop(platform: str) -> Path:
     if platform == "darwin":
         base = Path.home() / "Library" / "Application Support"
     elif platform == "win32":
@@ -49,13 +49,13 @@ def claude_desktop(platform: str) -> Path:
 
 
 HOSTS: Mapping[str, Host] = {
-    "claude-desktop": Host("Claude Desktop", claude_desktop),
+    "claude-desktop": Host("Claude Desktop", _claude_desktop),
     "claude-code": Host("Claude Code", lambda _: Path.home() / ".claude.json", typed=True),
     "cursor": Host("Cursor", lambda _: Path.home() / ".cursor" / "mcp.json"),
 }
 
 
-CARRIED = ("index_uri", "embedder", "summarizer", "user", "tenant", "time_zone")
+_CARRIED = ("index_uri", "embedder", "summarizer", "user", "tenant", "time_zone")
 
 
 def entry(host: Host, settings: Settings) -> dict[str, Any]:
@@ -63,18 +63,18 @@ def entry(host: Host, settings: Settings) -> dict[str, Any]:
     command, *args = launch_command()
     told: dict[str, Any] = {"type": "stdio"} if host.typed else {}
     told |= {"command": command, "args": [*args, "serve"]}
-    if environment := needed_environment(settings):
+    if environment := _needed_environment(settings):
         told["env"] = environment
     return told
 
 
-def needed_environment(settings: Settings) -> dict[str, str]:
+def _needed_environment(settings: Settings) -> dict[str, str]:
     """What a process started from a desktop would not know by itself: what flags and environment say here."""
     needed = {}
     if settings.data_dir != Settings.load(environ={}).data_dir:
         needed["BACKSTORY_DATA_DIR"] = str(settings.data_dir)
     unaided = Settings.load({"data_dir": str(settings.data_dir)}, environ={})
-    for name in CARRIED:
+    for name in _CARRIED:
         if getattr(settings, name) != getattr(unaided, name):
             needed[f"BACKSTORY_{name.upper()}"] = str(getattr(settings, name))
     return needed
@@ -83,7 +83,7 @@ def needed_environment(settings: Settings) -> dict[str, str]:
 def launch_command() -> list[str]:
     """An absolute command, since hosts started from a desktop know no PATH of a shell."""
     uvx = shutil.which("uvx")
-    if uvx and is_ephemeral(Path(sys.prefix)):
+    if uvx and _is_ephemeral(Path(sys.prefix)):
         return [uvx, "backstory"]
     script = Path(sys.executable).with_name("backstory.exe" if sys.platform == "win32" else "backstory")
     if script.is_file():
@@ -91,7 +91,7 @@ def launch_command() -> list[str]:
     return [sys.executable, "-P", "-m", "server"]
 
 
-def is_ephemeral(prefix: Path) -> bool:
+def _is_ephemeral(prefix: Path) -> bool:
     """Whether this environment is one that `uvx` made in its cache and may remove."""
     return any(part.startswith(("archive-v", "environments-v")) for part in prefix.parts)
 
@@ -103,27 +103,27 @@ def rendered(value: Any) -> str:
 def merge(path: Path, name: str, added: Mapping[str, Any]) -> Merged:
     """Puts the entry into the file, keeping all else; replaces the file in one step, after a backup.
 
-    Errors: Unmergeable when the file is no JSON object (it is not touched), or cannot be written.
+    Errors: _Unmergeable when the file is no JSON object (it is not touched), or cannot be written.
     """
     path = Path(os.path.realpath(path))  # a link (dotfiles are often links) stays a link
-    old = existing(path)
+    old = _existing(path)
     config = json.loads(old) if old.strip() else {}
     servers = config.get("mcpServers", {}) if isinstance(config, dict) else None
     if not isinstance(servers, dict):
-        raise Unmergeable(path, "its 'mcpServers' is not a JSON object; correct it by hand")
+        raise _Unmergeable(path, "its 'mcpServers' is not a JSON object; correct it by hand")
     if servers.get(name) == added:
         return Merged(changed=False)
     new = rendered({**config, "mcpServers": {**servers, name: dict(added)}}) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        backup = backed_up(path) if old else None
+        backup = _backed_up(path) if old else None
         replace(path, new)
     except OSError as error:
-        raise Unmergeable(path, f"it cannot be written ({error.strerror})") from error
+        raise _Unmergeable(path, f"it cannot be written ({error.strerror})") from error
     return Merged(changed=True, backup=backup)
 
 
-def existing(path: Path) -> str:
+def _existing(path: Path) -> str:
     """The file's text, empty where there is none; checked to be a JSON object."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -131,18 +131,18 @@ def existing(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise Unmergeable(path, f"it cannot be read ({error.strerror})") from error
+        raise _Unmergeable(path, f"it cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise Unmergeable(path, "it is not UTF-8 text") from error
+        raise _Unmergeable(path, "it is not UTF-8 text") from error
     except ValueError as error:
         line = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise Unmergeable(path, f"it is not valid JSON{line}; correct it by hand, then run this again") from error
+        raise _Unmergeable(path, f"it is not valid JSON{line}; correct it by hand, then run this again") from error
     if not isinstance(parsed, dict):
-        raise Unmergeable(path, "it does not hold a JSON object")
+        raise _Unmergeable(path, "it does not hold a JSON object")
     return text
 
 
-def backed_up(path: Path) -> Path:
+def _backed_up(path: Path) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
     backup = path.with_name(f"{path.name}.{stamp}.bak")
     shutil.copy2(path, backup)

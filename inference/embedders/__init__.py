@@ -5,7 +5,7 @@ from typing import Final
 from memory.errors import Invalid, shown
 from memory.ports import Embedder
 
-CHOICES: Final = "allowed are bundled, multilingual, fastembed:MODEL, openai:MODEL and none"
+_CHOICES: Final = "allowed are bundled, multilingual, fastembed:MODEL, openai:MODEL and none"
 
 
 def load_embedder(
@@ -38,4 +38,4 @@ def load_embedder(
         # Asked for now: those who lay out memory for vectors cannot wait for the endpoint to come back.
         _ = embedder.dimension
         return embedder
-    raise Invalid("The embedder", f"{shown(name)} is not known", CHOICES)
+    raise Invalid("The embedder", f"{shown(name)} is not known", _CHOICES)

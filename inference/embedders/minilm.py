@@ -13,9 +13,9 @@ from inference.embedders.vectors import RecentQueries, normalised
 from memory.errors import Unavailable
 from memory.ports import Vector
 
-WINDOW: Final = 256
+_WINDOW: Final = 256
 """Tokens read of a text, the two special ones included; what follows is not seen."""
-VOCABULARY: Final = "bert-base-uncased-vocab.txt"
+_VOCABULARY: Final = "bert-base-uncased-vocab.txt"
 
 
 class MiniLM:
@@ -59,13 +59,13 @@ def _load_tokenizer() -> Any:
         from tokenizers.processors import BertProcessing
     except ImportError as error:
         raise _unavailable("the package tokenizers", error) from error
-    lines = files("inference.embedders").joinpath("data", VOCABULARY).read_text("utf-8").split("\n")
+    lines = files("inference.embedders").joinpath("data", _VOCABULARY).read_text("utf-8").split("\n")
     vocabulary = {token: number for number, token in enumerate(lines) if token}
     tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106 - no password
     tokenizer.normalizer = BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = BertPreTokenizer()
     tokenizer.post_processor = BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
-    tokenizer.enable_truncation(WINDOW)
+    tokenizer.enable_truncation(_WINDOW)
     return tokenizer
 
 

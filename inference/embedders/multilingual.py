@@ -10,9 +10,9 @@ from inference.embedders.vectors import RecentQueries, normalised
 from memory.errors import Unavailable
 from memory.ports import Vector
 
-WINDOW: Final = 256
+_WINDOW: Final = 256
 """Tokens read of a text, as many as passages are cut for. The engine itself reads on beyond what the model knows."""
-LONGEST: Final = 8 * WINDOW
+_LONGEST: Final = 8 * _WINDOW
 
 
 class MultilingualE5:
@@ -55,9 +55,9 @@ class MultilingualE5:
 
     def _embed(self, text: str, *, is_query: bool) -> Vector:
         # A NUL would end the text on its way into C.
-        readable = text[:LONGEST].replace("\0", " ")
+        readable = text[:_LONGEST].replace("\0", " ")
         with self._lock:
-            while (count := self._model.token_count(readable, is_query)) > WINDOW:
-                readable = readable[: len(readable) * (WINDOW - 2) // count]
+            while (count := self._model.token_count(readable, is_query)) > _WINDOW:
+                readable = readable[: len(readable) * (_WINDOW - 2) // count]
             row: Vector = normalised(self._model.encode(readable, is_query))[0]
         return row

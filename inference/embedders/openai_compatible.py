@@ -12,16 +12,16 @@ from inference.embedders.vectors import RecentQueries, normalised
 from memory.errors import Unavailable, shown
 from memory.ports import Vector
 
-OPENAI: Final = "https://api.openai.com/v1"
+_OPENAI: Final = "https://api.openai.com/v1"
 BATCH: Final = 64
 """Texts a request; every known endpoint takes at least as many."""
-QUERY_SECONDS: Final = 4.0
+_QUERY_SECONDS: Final = 4.0
 """A search waits no longer than this for its vector, and then goes by keywords alone."""
-PASSAGE_SECONDS: Final = 30.0
-RETRIES: Final = 3
-AWAY_SECONDS: Final = 15.0
+_PASSAGE_SECONDS: Final = 30.0
+_RETRIES: Final = 3
+_AWAY_SECONDS: Final = 15.0
 """After a query found nobody there, the next ones do not wait to find the same."""
-SHORTEST_CUT: Final = 200
+_SHORTEST_CUT: Final = 200
 _TOO_LONG: Final = frozenset({400, 413, 422})
 _KNOWN_DIMENSIONS: Final = {
     "text-embedding-3-small": 1536,
@@ -40,9 +40,9 @@ class OpenAICompatible:
         *,
         base_url: str | None = None,
         api_key: str | None = None,
-        query_seconds: float = QUERY_SECONDS,
-        passage_seconds: float = PASSAGE_SECONDS,
-        retries: int = RETRIES,
+        query_seconds: float = _QUERY_SECONDS,
+        passage_seconds: float = _PASSAGE_SECONDS,
+        retries: int = _RETRIES,
     ) -> None:
         if not api_key and not base_url:
             raise Unavailable(
@@ -53,11 +53,11 @@ class OpenAICompatible:
 
         self.name = f"openai:{model}"
         self._model = model
-        self._host = urlsplit(base_url or OPENAI).netloc.rpartition("@")[2]
-        self._client = openai.OpenAI(base_url=base_url or OPENAI, api_key=api_key or "none")
+        self._host = urlsplit(base_url or _OPENAI).netloc.rpartition("@")[2]
+        self._client = openai.OpenAI(base_url=base_url or _OPENAI, api_key=api_key or "none")
         self._patient = self._client.with_options(timeout=passage_seconds, max_retries=retries)
         self._hasty = self._client.with_options(timeout=query_seconds, max_retries=0)
-        self._dimension = _KNOWN_DIMENSIONS.get(model) if base_url in (None, OPENAI) else None
+        self._dimension = _KNOWN_DIMENSIONS.get(model) if base_url in (None, _OPENAI) else None
         self._probing = Lock()
         self._away_until = 0.0
         self._queries = RecentQueries(self._embed_query)
@@ -95,7 +95,7 @@ class OpenAICompatible:
         try:
             return self._request(self._hasty, texts)
         except _Away:
-            self._away_until = time.monotonic() + AWAY_SECONDS
+            self._away_until = time.monotonic() + _AWAY_SECONDS
             raise
 
     def _told(self, texts: Sequence[str]) -> Vector:
@@ -116,9 +116,9 @@ class OpenAICompatible:
             try:
                 return ask([text])
             except _Refused as refused:
-                if len(text) <= SHORTEST_CUT:
+                if len(text) <= _SHORTEST_CUT:
                     raise Unavailable(self._sentence(str(refused))) from refused
-                text = text[: max(SHORTEST_CUT, len(text) // 2)]
+                text = text[: max(_SHORTEST_CUT, len(text) // 2)]
 
     def _request(self, client: Any, texts: Sequence[str]) -> Vector:
         import openai

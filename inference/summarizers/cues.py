@@ -230,7 +230,7 @@ def open_questions(found: Sequence[Sentence]) -> list[Fact]:
 
 def still_open(question: Fact, later: Sequence[Sentence]) -> bool:
     """Whether a question from before `later` is open after it."""
-    if is_answered(question.text.split(_PUT_OFF)[0].partition(": ")[2], later):
+    if _is_answered(question.text.split(_PUT_OFF)[0].partition(": ")[2], later):
         return False
     return _PUT_OFF in question.text or not later or any(_DEFERRED.search(s.text) for s in later[:3])
 
@@ -242,7 +242,7 @@ def _reply(asked: Sentence, later: Sequence[Sentence]) -> list[Sentence]:
     return [s for s in others if s.message.seq == others[0].message.seq][:3]
 
 
-def is_answered(question: str, later: Sequence[Sentence]) -> bool:
+def _is_answered(question: str, later: Sequence[Sentence]) -> bool:
     """Whether a later sentence takes up most of the question's words without asking or putting off."""
     asked = telling(question)
     return bool(asked) and any(

@@ -18,12 +18,12 @@ from memory.ports import Embedder, TokenCounter
 
 log = logging.getLogger("backstory.summarizing")
 
-Matrix = npt.NDArray[np.float32]
+_Matrix = npt.NDArray[np.float32]
 Item = TypeVar("Item")
 
-CANDIDATES = 64
-LINES = 14
-DULL = 0.3
+_CANDIDATES = 64
+_LINES = 14
+_DULL = 0.3
 _HEADING = re.compile(r"^Conversation of (?P<first>\d{1,2} \w+ -?\d{1,4}).* \(messages? 1(?: to \d+)?\):$")
 _NUMBERED = re.compile(r"^- \[(\d+)\] ")
 _SINCE = "Since then:"
@@ -74,7 +74,7 @@ class ExtractiveSummarizer:
             return []
         plain = _plain_centrality(some)
         worth = [0.35 * c + _bonus(s) for s, c in zip(some, plain, strict=True)]
-        best = sorted(range(len(some)), key=lambda i: (-worth[i], i))[:CANDIDATES]
+        best = sorted(range(len(some)), key=lambda i: (-worth[i], i))[:_CANDIDATES]
         meaning = self._meaning_centrality([some[i] for i in best])
         if meaning is not None:
             worth = [w + 0.5 * (meaning[best.index(i)] if i in best else 0.0) for i, w in enumerate(worth)]
@@ -96,11 +96,11 @@ class ExtractiveSummarizer:
         left = room - sum(self._count(line) + 1 for line in kept)
         picked: list[_Line] = []
         pool = list(new)
-        while pool and len(picked) < max(4, min(LINES, math.ceil(len(new) * 0.75))):
+        while pool and len(picked) < max(4, min(_LINES, math.ceil(len(new) * 0.75))):
             best = max(pool, key=lambda line: (line.worth - 1.6 * _nearest(line, picked, kept), -line.order))
             pool.remove(best)
             price = self._count(_written([best], first_day)[0]) + 1
-            dull = best.worth < DULL and len(picked) > 2
+            dull = best.worth < _DULL and len(picked) > 2
             if price <= left and not dull and _nearest(best, picked, kept) < 0.6:
                 picked.append(best)
                 left -= price
@@ -178,11 +178,11 @@ def _plain_centrality(found: Sequence[Sentence]) -> list[float]:
     return _standard(np.asarray(raw, dtype=np.float32))
 
 
-def _standing(similar: Matrix) -> list[float]:
+def _standing(similar: _Matrix) -> list[float]:
     return _standard(similar.mean(axis=1))
 
 
-def _standard(raw: Matrix) -> list[float]:
+def _standard(raw: _Matrix) -> list[float]:
     spread = float(raw.std())
     return [float(x) for x in (raw - raw.mean()) / spread] if spread > 1e-9 else [0.0] * len(raw)
 

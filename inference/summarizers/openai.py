@@ -15,11 +15,11 @@ from memory.model import Message, Summary, SummaryDraft
 
 log = logging.getLogger("backstory.summarizing")
 
-OPENAI: Final = "https://api.openai.com/v1"
-REQUEST_SECONDS: Final = 30.0
-BUDGET_SECONDS: Final = 75.0
-RETRIES: Final = 3
-DAILY_TOKENS: Final = 2_000_000
+_OPENAI: Final = "https://api.openai.com/v1"
+_REQUEST_SECONDS: Final = 30.0
+_BUDGET_SECONDS: Final = 75.0
+_RETRIES: Final = 3
+_DAILY_TOKENS: Final = 2_000_000
 _DAY: Final = 86_400.0
 _WORTH_A_RETRY: Final = frozenset({408, 409, 425, 429})
 _NOT_OFFERED: Final = frozenset({400, 404, 405, 415, 422, 501})
@@ -42,10 +42,10 @@ class OpenAISummarizer:
         *,
         base_url: str | None = None,
         api_key: str | None = None,
-        request_seconds: float = REQUEST_SECONDS,
-        budget_seconds: float = BUDGET_SECONDS,
-        retries: int = RETRIES,
-        daily_tokens: int = DAILY_TOKENS,
+        request_seconds: float = _REQUEST_SECONDS,
+        budget_seconds: float = _BUDGET_SECONDS,
+        retries: int = _RETRIES,
+        daily_tokens: int = _DAILY_TOKENS,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         if not api_key and not base_url:
@@ -55,7 +55,7 @@ class OpenAISummarizer:
             )
         self.name = f"openai:{model}"
         self._model = model
-        self._base_url = base_url or OPENAI
+        self._base_url = base_url or _OPENAI
         self._api_key = api_key or "none"
         self._request_seconds = request_seconds
         self._budget_seconds = budget_seconds

@@ -9,8 +9,8 @@ from typing import Any
 from memory.errors import Unavailable
 from memory.model import Commitment, Fact, Json, Message, Summary, SummaryDraft
 
-ENTRIES = 60
-ENTRY_LENGTH = 1000
+_ENTRIES = 60
+_ENTRY_LENGTH = 1000
 
 _SOURCE = {"type": ["string", "null"], "description": "ref of the message (or earlier entry) that says so"}
 
@@ -140,7 +140,7 @@ def _sources(previous: Summary | None, messages: Sequence[Message]) -> dict[str,
 
 
 def _entries(value: Any) -> list[Any]:
-    return value[:ENTRIES] if isinstance(value, list) else []
+    return value[:_ENTRIES] if isinstance(value, list) else []
 
 
 def _facts(value: Any, sources: Mapping[str, str | None]) -> tuple[Fact, ...]:
@@ -172,6 +172,6 @@ def _maybe(entry: Any, key: str) -> str | None:
     return _clean(value, 200) if isinstance(value, str) and value.strip() else None
 
 
-def _clean(text: str, limit: int = ENTRY_LENGTH) -> str:
+def _clean(text: str, limit: int = _ENTRY_LENGTH) -> str:
     """Without halves of surrogate pairs, which JSON can smuggle in and nothing can store."""
     return text.encode("utf-8", "ignore").decode("utf-8").strip()[:limit]

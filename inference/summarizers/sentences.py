@@ -19,7 +19,7 @@ _ABBREVIATION = re.compile(
 )
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
-LONGEST = 400
+_LONGEST = 400
 _STOP_WORDS = """
 a about actually after again all also always am an and any anything are around as at aw awesome back be been before
 being but by can can't come could cool did didn't do does doesn't doing don't done each else even ever every for
@@ -116,10 +116,10 @@ def _line_sentences(line: str) -> list[str]:
 
 def _pieces(sentence: str) -> list[str]:
     """A sentence beyond any measure (a pasted log, a table row) is cut where it can be."""
-    if len(sentence) <= LONGEST:
+    if len(sentence) <= _LONGEST:
         return [sentence]
-    cut = max(sentence.rfind(mark, LONGEST // 2, LONGEST) for mark in ("; ", ", ", " "))
-    cut = cut if cut > 0 else LONGEST
+    cut = max(sentence.rfind(mark, _LONGEST // 2, _LONGEST) for mark in ("; ", ", ", " "))
+    cut = cut if cut > 0 else _LONGEST
     return [sentence[:cut].rstrip(",; ") + " …"]
 
 

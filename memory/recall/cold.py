@@ -13,8 +13,8 @@ from memory.ports import Embedder, PassageIndex, RecordStore, Vector
 from memory.recall.corpus import REACH, Corpus
 from memory.recall.query import Question
 
-CANDIDATES = 100
-TAIL = 300
+_CANDIDATES = 100
+_TAIL = 300
 
 log = logging.getLogger("backstory.recall")
 
@@ -40,7 +40,7 @@ def candidates(
     ids, reached = _from_index(index, owner, where, asked)
     with store.read(owner) as records:
         found = records.messages(ids)
-        found.update((m.message_id, m) for m in records.unsettled_messages(reached, TAIL) if where.admits(m))
+        found.update((m.message_id, m) for m in records.unsettled_messages(reached, _TAIL) if where.admits(m))
         around = records.windows(_spans(found.values()))
         population = records.message_count()
     corpus = Corpus(embedder.dimension if embedder is not None else 1)
@@ -65,9 +65,9 @@ def _from_index(
         reached = index.position("keywords")
         for question, vector in asked:
             terms = list(dict.fromkeys(term for token in question.tokens for term in token))
-            found.update((name, None) for name, _ in index.keyword_candidates(owner, where, terms, CANDIDATES))
+            found.update((name, None) for name, _ in index.keyword_candidates(owner, where, terms, _CANDIDATES))
             if vector is not None:
-                found.update((name, None) for name, _ in index.vector_candidates(owner, where, vector, CANDIDATES))
+                found.update((name, None) for name, _ in index.vector_candidates(owner, where, vector, _CANDIDATES))
     except Exception as error:
         log.warning("The index could not be searched: %s", type(error).__name__)
         return list(found), START

@@ -8,7 +8,7 @@ import numpy as np
 
 from memory.recall.columns import Array
 
-YEARS_BACK = 12
+_YEARS_BACK = 12
 """A day or month without a year may be of any of so many years."""
 
 _DAYS = {"day": 1, "week": 7, "weekend": 7, "month": 30, "year": 365}
@@ -170,7 +170,7 @@ def date_match(spoken: Sequence[Period], occurred: Array) -> Array:
     """0..1 for each message time (seconds since 1970): in a period, or in the days when it is still talked about."""
     best = np.zeros(len(occurred))
     for period in spoken:
-        for back in range(YEARS_BACK if period.yearly else 1):
+        for back in range(_YEARS_BACK if period.yearly else 1):
             try:
                 since, until = _years_back(period.since, back), _years_back(period.until, back)
             except ValueError:

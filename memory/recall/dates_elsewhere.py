@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-LOCALES = {
+_LOCALES = {
     "swedish": "sv",
     "danish": "da",
     "polish": "pl",
@@ -20,8 +20,8 @@ _SCRIPTS = (
 )
 _WORDS = re.compile(r"\w+\.?")
 _PARTICLE = re.compile(r"(?<=[\uac00-\ud7af]{2})(?:에는|에도|에|은|는|의)$")
-MOST_WORDS = 16
-LONGEST = 4
+_MOST_WORDS = 16
+_LONGEST = 4
 
 
 def locale_of(text: str, languages: Sequence[str]) -> str | None:
@@ -29,7 +29,7 @@ def locale_of(text: str, languages: Sequence[str]) -> str | None:
     for script, name in _SCRIPTS:
         if script.search(text):
             return name
-    return LOCALES.get(languages[0]) if len(languages) == 1 else None
+    return _LOCALES.get(languages[0]) if len(languages) == 1 else None
 
 
 def read_dates(text: str, locale: str, now: datetime) -> Iterator[tuple[datetime, str, str]]:
@@ -38,10 +38,10 @@ def read_dates(text: str, locale: str, now: datetime) -> Iterator[tuple[datetime
 
     settings = {"RELATIVE_BASE": now.replace(tzinfo=None), "PREFER_DATES_FROM": "past"}
     parser = DateDataParser(languages=[locale], settings=settings)
-    words = [_PARTICLE.sub("", word) for word in _WORDS.findall(text)[:MOST_WORDS]]
+    words = [_PARTICLE.sub("", word) for word in _WORDS.findall(text)[:_MOST_WORDS]]
     at = 0
     while at < len(words):
-        for length in range(min(LONGEST, len(words) - at), 0, -1):
+        for length in range(min(_LONGEST, len(words) - at), 0, -1):
             said = " ".join(words[at : at + length])
             found = parser.get_date_data(said) if len(said) > 1 and not said.isdigit() else None
             if found is not None and found.date_obj is not None:

@@ -10,8 +10,8 @@ from memory.recall.corpus import Corpus, Mask, Slots
 from memory.recall.query import Question
 from memory.recall.terms import Token, tokens_of, words
 
-K1 = 0.9
-B = 0.75
+_K1 = 0.9
+_B = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +54,21 @@ def gather(
         cosine=first,
         later_cosine=later,
         has_vector=has_vector,
-        window=window_scores(corpus, question.bare_tokens, slots, population or len(slots)),
-        turn=turn_scores(corpus, question.tokens, slots, population or len(slots)),
-        bare=turn_scores(corpus, question.bare_tokens, slots, population or len(slots)),
-        previous=previous_rows(corpus, slots),
+        window=_window_scores(corpus, question.bare_tokens, slots, population or len(slots)),
+        turn=_turn_scores(corpus, question.tokens, slots, population or len(slots)),
+        bare=_turn_scores(corpus, question.bare_tokens, slots, population or len(slots)),
+        previous=_previous_rows(corpus, slots),
     )
 
 
-def previous_rows(corpus: Corpus, slots: Slots) -> Slots:
+def _previous_rows(corpus: Corpus, slots: Slots) -> Slots:
     """The row of the message before each in its session; -1 where there is none in the scope."""
     rows = np.full(corpus.columns.size + 1, -1, dtype=np.int64)
     rows[slots] = np.arange(len(slots))
     return rows[corpus.columns["near"][slots][:, 0]]
 
 
-def window_scores(corpus: Corpus, tokens: tuple[Token, ...], slots: Slots, population: int) -> Array:
+def _window_scores(corpus: Corpus, tokens: tuple[Token, ...], slots: Slots, population: int) -> Array:
     """BM25 of each message with the heads of its neighbours."""
     near = corpus.columns["near"][slots]
     heads = np.append(corpus.columns["head"], 0)
@@ -80,7 +80,7 @@ def window_scores(corpus: Corpus, tokens: tuple[Token, ...], slots: Slots, popul
     return _bm25(counted, lengths, population)
 
 
-def turn_scores(corpus: Corpus, tokens: tuple[Token, ...], slots: Slots, population: int) -> Array:
+def _turn_scores(corpus: Corpus, tokens: tuple[Token, ...], slots: Slots, population: int) -> Array:
     """BM25 of each message by itself; its speaker's name counts as one of its words."""
     speakers = corpus.columns["speaker"][slots]
     names = {
@@ -102,10 +102,10 @@ def _bm25(counted: list[Array], lengths: Array, population: int) -> Array:
     total = np.zeros(len(lengths), dtype=np.float64)
     if not len(lengths):
         return total
-    norm = K1 * (1 - B + B * lengths / max(float(lengths.mean()), 1.0))
+    norm = _K1 * (1 - _B + _B * lengths / max(float(lengths.mean()), 1.0))
     for frequency in counted:
         having = np.count_nonzero(frequency)
         if having:
             idf = np.log(1 + (max(population, len(lengths)) - having + 0.5) / (having + 0.5))
-            total += idf * frequency * (K1 + 1) / (frequency + norm)
+            total += idf * frequency * (_K1 + 1) / (frequency + norm)
     return total

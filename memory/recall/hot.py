@@ -12,8 +12,8 @@ from memory.model import START, Message, Owner, Position
 from memory.ports import Embedder, PassageIndex, Records, RecordStore
 from memory.recall.corpus import Corpus
 
-PAGE = 2_000
-AT_ONCE = 4_000
+_PAGE = 2_000
+_AT_ONCE = 4_000
 """Messages that a search waits for; longer histories load in the background."""
 
 log = logging.getLogger("backstory.recall")
@@ -65,7 +65,7 @@ class HotCorpora:
                 return None
             with self._store.read(owner) as records:
                 self._fold(records, entry)
-                tail = records.unsettled_messages(entry.position, PAGE)
+                tail = records.unsettled_messages(entry.position, _PAGE)
             for message in tail:
                 entry.corpus.put(message)
                 entry.lacking.setdefault(message.message_id, Position(2**62, 2**62))
@@ -95,7 +95,7 @@ class HotCorpora:
         if count > self._most_messages:
             self._too_large[owner] = time.monotonic() + 600.0
             return None
-        if count > AT_ONCE:
+        if count > _AT_ONCE:
             self._load_behind(owner)
             return None
         with self._lock:
@@ -133,7 +133,7 @@ class HotCorpora:
         return True
 
     def _fold(self, records: Records, entry: Entry, patient: bool = False) -> None:
-        while changes := records.changes_after(entry.position, PAGE):
+        while changes := records.changes_after(entry.position, _PAGE):
             present = records.messages(list({change.message_id for change in changes}))
             for change in changes:
                 if change.message_id not in present:
@@ -143,7 +143,7 @@ class HotCorpora:
                     entry.lacking[change.message_id] = change.position
             self._put(entry.corpus, list(present.values()), patient)
             entry.position = changes[-1].position
-            if len(changes) < PAGE:
+            if len(changes) < _PAGE:
                 break
 
     @staticmethod
@@ -163,7 +163,7 @@ class HotCorpora:
                 return
             due = [message_id for message_id, position in entry.lacking.items() if position <= reached]
             if due:
-                entry.corpus.set_vectors(*self._index.vectors(owner, due if len(due) <= PAGE else None))
+                entry.corpus.set_vectors(*self._index.vectors(owner, due if len(due) <= _PAGE else None))
                 for message_id in due:
                     del entry.lacking[message_id]
             entry.vectors_at = reached

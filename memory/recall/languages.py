@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-FUNCTION_WORDS: dict[str, frozenset[str]] = {
+_FUNCTION_WORDS: dict[str, frozenset[str]] = {
     name: frozenset(words.split())
     for name, words in {
         "english": """a an the and or but if of to in on at by for from with about into as is are was were be been being am
@@ -68,13 +68,13 @@ FUNCTION_WORDS: dict[str, frozenset[str]] = {
 }
 """By snowball's name of the language; both the stop words of queries and the marks that detection looks for."""
 
-MAIN_LATIN = ("english", "german", "french", "spanish", "portuguese", "italian", "dutch")
+_MAIN_LATIN = ("english", "german", "french", "spanish", "portuguese", "italian", "dutch")
 """Assumed where a text shows no function word at all."""
 
-_LATIN = (*MAIN_LATIN, "swedish", "danish", "polish", "turkish")
+_LATIN = (*_MAIN_LATIN, "swedish", "danish", "polish", "turkish")
 _BY_WORD: dict[str, tuple[str, ...]] = {}
 for _name in _LATIN:
-    for _word in FUNCTION_WORDS[_name]:
+    for _word in _FUNCTION_WORDS[_name]:
         _BY_WORD[_word] = (*_BY_WORD.get(_word, ()), _name)
 
 
@@ -85,7 +85,7 @@ def plausible(words: Sequence[str]) -> tuple[str, ...]:
         for name in _BY_WORD.get(word, ()):
             counts[name] = counts.get(name, 0) + 1
     if not counts:
-        return MAIN_LATIN
+        return _MAIN_LATIN
     best = max(counts.values())
     return tuple(name for name in _LATIN if counts.get(name) == best)
 
@@ -93,7 +93,7 @@ def plausible(words: Sequence[str]) -> tuple[str, ...]:
 def is_function_word(word: str, languages: Sequence[str]) -> bool:
     """Whether `word` carries grammar alone in one of `languages`, or in the language its script belongs to."""
     script = script_language(word)
-    return any(word in FUNCTION_WORDS.get(name, ()) for name in ((script,) if script else languages))
+    return any(word in _FUNCTION_WORDS.get(name, ()) for name in ((script,) if script else languages))
 
 
 @lru_cache(maxsize=65_536)

@@ -8,28 +8,28 @@ from memory.model import Message, Passage
 from memory.ports import Analyzer
 from memory.recall.terms import tokens
 
-WINDOW = 230
+_WINDOW = 230
 """Estimated word pieces that a passage may take, below the 256 of the smallest embedder with its special marks."""
 
-EMBEDDED = 8
+_EMBEDDED = 8
 """Passages of one message that are embedded; what follows is found by its words."""
 
-KEYWORD_CHARACTERS = 20_000
+_KEYWORD_CHARACTERS = 20_000
 """Length of the further passages, which only keywords search."""
 
-ANALYSED_CHARACTERS = 1_000_000
+_ANALYSED_CHARACTERS = 1_000_000
 """What lies beyond in one message is kept and shown, but not searched."""
 
-ROLE_NAMES = {"user": "User", "assistant": "Assistant", "system": "System", "tool": "Tool"}
+_ROLE_NAMES = {"user": "User", "assistant": "Assistant", "system": "System", "tool": "Tool"}
 _PIECE = re.compile(r"\S+\s*")
 
 
 def analyzer() -> Analyzer:
     """What indexes and searches agree on."""
-    return PassageAnalyzer()
+    return _PassageAnalyzer()
 
 
-class PassageAnalyzer:
+class _PassageAnalyzer:
     """Implements `memory.ports.Analyzer`: deterministic, without state."""
 
     version = "1"
@@ -45,17 +45,17 @@ class PassageAnalyzer:
 
 def searchable_text(message: Message) -> str:
     """What of a message its words are searched in: the content, and for tools their name and arguments."""
-    parts = [message.content[:ANALYSED_CHARACTERS]]
+    parts = [message.content[:_ANALYSED_CHARACTERS]]
     if message.tool_name:
         parts.append(message.tool_name.replace("_", " "))
     if message.tool_arguments is not None:
-        parts.append(json.dumps(message.tool_arguments, ensure_ascii=False)[:KEYWORD_CHARACTERS])
+        parts.append(json.dumps(message.tool_arguments, ensure_ascii=False)[:_KEYWORD_CHARACTERS])
     return "\n".join(part for part in parts if part.strip())
 
 
 def speaker_name(message: Message) -> str:
     """Who speaks, for people and embedders: the speaker's name, or the role's."""
-    return message.speaker or ROLE_NAMES[message.role]
+    return message.speaker or _ROLE_NAMES[message.role]
 
 
 def _parts(message: Message) -> Iterator[tuple[str, str]]:
@@ -65,14 +65,14 @@ def _parts(message: Message) -> Iterator[tuple[str, str]]:
         return
     speaker = speaker_name(message)
     start = 0
-    for _ in range(EMBEDDED):
-        end = _cut(text, start, WINDOW - _weight(speaker))
+    for _ in range(_EMBEDDED):
+        end = _cut(text, start, _WINDOW - _weight(speaker))
         yield f"{speaker}: {text[start:end].strip()}", text[start:end]
         start = end
         if not text[start:].strip():
             return
     while start < len(text):
-        end = _space_before(text, start + KEYWORD_CHARACTERS)
+        end = _space_before(text, start + _KEYWORD_CHARACTERS)
         yield "", text[start:end]
         start = end
 

@@ -8,7 +8,7 @@ from memory.model import Role
 from memory.recall.date_bounds import Period
 from memory.recall.terms import Token
 
-ROLE_WORDS = frozenset({"user", "assistant", "system", "tool", "ai", "bot", "human", "agent", "model"})
+_ROLE_WORDS = frozenset({"user", "assistant", "system", "tool", "ai", "bot", "human", "agent", "model"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def strip_names(query: str, participants: Sequence[str]) -> Names:
 def _forms(name: str) -> list[str]:
     """The full name and, when it has several parts, its first one; longest first. Roles are not names."""
     parts = name.split()
-    if not parts or name.casefold() in ROLE_WORDS:
+    if not parts or name.casefold() in _ROLE_WORDS:
         return []
     first = parts[0]
-    return [name, first] if len(parts) > 1 and len(first) > 2 and first.casefold() not in ROLE_WORDS else [name]
+    return [name, first] if len(parts) > 1 and len(first) > 2 and first.casefold() not in _ROLE_WORDS else [name]

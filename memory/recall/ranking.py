@@ -14,13 +14,13 @@ from memory.recall.date_bounds import date_match
 from memory.recall.evidence import Evidence
 from memory.recall.query import Question
 
-LATER_PASSAGE = 0.05
+_LATER_PASSAGE = 0.05
 """What a later passage of a long message must be closer by to count in place of the first: long replies have many."""
 
-SHORT_REPLY = 25
+_SHORT_REPLY = 25
 """Words up to which a reply counts in full as an answer; a long one says for itself what it is about."""
 
-SHORT_QUESTION = 20
+_SHORT_QUESTION = 20
 """Words up to which a message counts in full as a question."""
 
 
@@ -62,7 +62,7 @@ def vector(s: Scene) -> Array:
     known = s.evidence.has_vector
     if not known.any():
         return np.zeros(len(known))
-    cosine = np.maximum(s.evidence.cosine, s.evidence.later_cosine - LATER_PASSAGE)
+    cosine = np.maximum(s.evidence.cosine, s.evidence.later_cosine - _LATER_PASSAGE)
     mean, spread = cosine[known].mean(), cosine[known].std()
     closeness = (cosine - mean) / max(float(spread), 1e-6)
     return np.where(known, closeness, _share(s.evidence.turn) * max(float(closeness[known].max()), 0.0))
@@ -98,7 +98,7 @@ def answers(s: Scene) -> Array:
     """The question's keywords in what was asked just before: a short reply is found through what it answers."""
     asked = np.where(s.asking > 0, _share(s.evidence.bare), 0.0)
     before = np.where(s.evidence.previous >= 0, asked[s.evidence.previous], 0.0)
-    return before * np.minimum(1.0, SHORT_REPLY / np.maximum(s.length, 1))
+    return before * np.minimum(1.0, _SHORT_REPLY / np.maximum(s.length, 1))
 
 
 def speaker(s: Scene) -> Array:
@@ -121,7 +121,7 @@ def date(s: Scene) -> Array:
 
 def question(s: Scene) -> Array:
     """The share of the message that asks instead of telling; a longer one has told something as well."""
-    return s.asking * np.minimum(1.0, SHORT_QUESTION / np.maximum(s.length, 1))
+    return s.asking * np.minimum(1.0, _SHORT_QUESTION / np.maximum(s.length, 1))
 
 
 def times(s: Scene) -> Array:
@@ -129,7 +129,7 @@ def times(s: Scene) -> Array:
     return s.times.astype(np.float64) if s.question.asks_when else np.zeros(len(s.times))
 
 
-FEATURES: Mapping[str, Callable[[Scene], Array]] = {
+_FEATURES: Mapping[str, Callable[[Scene], Array]] = {
     "vector": vector,
     "window": window,
     "own": own,
@@ -148,8 +148,8 @@ def score(s: Scene, weights: Mapping[str, float]) -> Array:
     """The weighted sum for every message of the scene; weights of what is no feature of single messages are ignored."""
     total = np.zeros(len(s.evidence.slots))
     for name, weight in weights.items():
-        if weight and name in FEATURES:
-            total += weight * FEATURES[name](s)
+        if weight and name in _FEATURES:
+            total += weight * _FEATURES[name](s)
     return total
 
 

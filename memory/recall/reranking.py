@@ -11,10 +11,10 @@ from memory.recall.passages import speaker_name
 TOP = 30
 """Hits that are looked at again."""
 
-WEIGHT = 0.19
+_WEIGHT = 0.19
 """What one unit of the model's scale counts beside the score of parts."""
 
-READ = 2_000
+_READ = 2_000
 """Characters of a message that the model is given."""
 
 log = logging.getLogger("backstory.recall")
@@ -31,10 +31,10 @@ class Reranker(Protocol):
 def reranked(reranker: Reranker, query: str, hits: Sequence[Hit]) -> list[Hit]:
     """The first `TOP` hits in a new order by both scores, ties by message id; as they were when the model fails."""
     head, rest = hits[:TOP], list(hits[TOP:])
-    texts = [f"{speaker_name(h.message)} ({h.message.occurred_at:%d %B %Y}): {h.message.content[:READ]}" for h in head]
+    texts = [f"{speaker_name(h.message)} ({h.message.occurred_at:%d %B %Y}): {h.message.content[:_READ]}" for h in head]
     try:
         values = [float(value) for value in reranker.scores(query, texts)]
-        moved = [replace(h, score=h.score + WEIGHT * value) for h, value in zip(head, values, strict=True)]
+        moved = [replace(h, score=h.score + _WEIGHT * value) for h, value in zip(head, values, strict=True)]
     except Exception as error:
         log.warning("The second look at the hits failed, they stay in order: %s", type(error).__name__)
         return [*head, *rest]

@@ -29,12 +29,12 @@ from memory.recall.understanding import interpreted, local_now, understood
 from memory.recall.variety import Ranked, varied
 from memory.recall.weights import weights_for
 
-HOT_BYTES = 256 << 20
-HOT_MESSAGES = 60_000
-SPARE = 20
+_HOT_BYTES = 256 << 20
+_HOT_MESSAGES = 60_000
+_SPARE = 20
 """Messages read back beyond the limit, in case some were erased in the meantime."""
 
-Asked = Sequence[tuple[Question, Vector | None]]
+_Asked = Sequence[tuple[Question, Vector | None]]
 log = logging.getLogger("backstory.recall")
 
 
@@ -51,8 +51,8 @@ class Recall:
         counter: TokenCounter | None = None,
         reranker: Reranker | None = None,
         weights: Mapping[str, float] | None = None,
-        hot_bytes: int = HOT_BYTES,
-        hot_messages: int = HOT_MESSAGES,
+        hot_bytes: int = _HOT_BYTES,
+        hot_messages: int = _HOT_MESSAGES,
     ) -> None:
         self._store = store
         self._index = index
@@ -138,7 +138,7 @@ class Recall:
         self,
         corpus: Corpus,
         where: MessageFilter,
-        asked: Asked,
+        asked: _Asked,
         only: frozenset[str] | None = None,
         population: int | None = None,
     ) -> Ranked:
@@ -158,7 +158,7 @@ class Recall:
         sessions = corpus.columns["session"]
         return varied(ranked, lambda name: int(sessions[corpus.slots[name]]), weights.get("variety", 0.0))
 
-    def _weights_for(self, asked: Asked) -> Mapping[str, float]:
+    def _weights_for(self, asked: _Asked) -> Mapping[str, float]:
         if self._weights is not None:
             return self._weights
         return weights_for(self._embedder.name if self._embedder is not None and asked[0][1] is not None else None)
@@ -168,8 +168,8 @@ class Recall:
         hits: list[Hit] = []
         titles: dict[str, str | None] = {}
         with self._store.read(owner) as records:
-            for at in range(0, len(ranked), limit + SPARE):
-                some = ranked[at : at + limit + SPARE]
+            for at in range(0, len(ranked), limit + _SPARE):
+                some = ranked[at : at + limit + _SPARE]
                 present = records.messages([message_id for message_id, _ in some])
                 hits += [
                     Hit(present[message_id], None, value)

@@ -2,7 +2,7 @@
 
 import re
 
-SHORT_QUESTION = 15
+_SHORT_QUESTION = 15
 """Words. A longer question usually carries facts of the asker's own, and does not count as asking."""
 
 _SENTENCE = re.compile(r"[^.!?。！？؟\n]*[.!?。！？؟\n]+|[^.!?。！？؟\n]+$")
@@ -45,18 +45,18 @@ def sentences(text: str) -> list[str]:
     return [found for found in (s.strip() for s in _SENTENCE.findall(text)) if found]
 
 
-def word_count(text: str) -> int:
+def _word_count(text: str) -> int:
     """Words; two characters of an unspaced script count as one."""
     return len(text.split()) + len(_UNSPACED.findall(text)) // 2
 
 
 def question_share(text: str) -> float:
-    """The share (0..1) of the words that stand in questions of at most `SHORT_QUESTION` words."""
+    """The share (0..1) of the words that stand in questions of at most `_SHORT_QUESTION` words."""
     total = asked = 0
     for sentence in sentences(text):
-        count = word_count(sentence)
+        count = _word_count(sentence)
         total += count
-        if count <= SHORT_QUESTION and sentence.rstrip("!.\"'”’) ").endswith(_ASKS):
+        if count <= _SHORT_QUESTION and sentence.rstrip("!.\"'”’) ").endswith(_ASKS):
             asked += count
     return asked / total if total else 0.0
 

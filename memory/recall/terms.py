@@ -82,15 +82,15 @@ def tokens_of(pieces: Sequence[str], languages: Sequence[str] | None = None) -> 
     assumed = tuple(languages) if languages is not None else plausible(pieces)
     found: list[Token] = []
     for piece in pieces:
-        if is_unspaced(piece):
+        if _is_unspaced(piece):
             found.extend(_grams(piece))
         else:
-            found.append(variants(piece, assumed))
+            found.append(_variants(piece, assumed))
     return found
 
 
 @lru_cache(maxsize=131_072)
-def variants(word: str, languages: tuple[str, ...]) -> Token:
+def _variants(word: str, languages: tuple[str, ...]) -> Token:
     """The distinct terms one word is found by under each of `languages`."""
     folded = fold(word)
     script = script_language(word)
@@ -106,7 +106,7 @@ def variants(word: str, languages: tuple[str, ...]) -> Token:
     return tuple(found)
 
 
-def is_unspaced(piece: str) -> bool:
+def _is_unspaced(piece: str) -> bool:
     """Whether the piece is of a script that writes no spaces between words (or glues particles to them)."""
     return piece[0] >= "\u0e00" and re.match(rf"[{_UNSPACED}]", piece) is not None
 
@@ -129,10 +129,10 @@ def query_tokens(text: str, languages: Sequence[str]) -> list[Token]:
     kept = [piece for piece in pieces if not is_function_word(piece, own)] or pieces
     found: dict[Token, None] = {}
     for piece in kept:
-        if is_unspaced(piece):
+        if _is_unspaced(piece):
             found.update(dict.fromkeys(_query_grams(piece)))
         else:
-            found[variants(piece, assumed)] = None
+            found[_variants(piece, assumed)] = None
     return list(found)
 
 

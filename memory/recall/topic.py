@@ -10,8 +10,8 @@ from memory.recall.passages import speaker_name
 from memory.recall.request import Stretch
 
 MOST_HITS = 60
-LEAST_EXCERPT = 20
-TOKENS_A_TALK = 600
+_LEAST_EXCERPT = 20
+_TOKENS_A_TALK = 600
 """For each so many tokens of the budget, one more of the best hits brings along what stands right before and after it.
 
 Measured on three data sets: within 1,500 tokens no evidence is lost by it, and what is given reads as conversation;
@@ -47,7 +47,7 @@ def stretches(
 
     for place, hit in enumerate(hits):
         budget.take(hit.message, cut=True)
-        if window and place < max_tokens // TOKENS_A_TALK:
+        if window and place < max_tokens // _TOKENS_A_TALK:
             take_beside(hit, 1)
     for distance in range(1, window + 1):
         for hit in hits:
@@ -97,7 +97,7 @@ class _Budget:
                 low = middle
             else:
                 high = middle - 1
-        return _cut(message, words[:low]) if low >= LEAST_EXCERPT else None
+        return _cut(message, words[:low]) if low >= _LEAST_EXCERPT else None
 
 
 def _cut(message: Message, words: Sequence[str]) -> Message:

@@ -51,7 +51,7 @@ def understood(
 ) -> Question:
     """What `query` asks, by participants' names, the languages that the messages are in, and the local time `now`."""
     names = strip_names(query, participants)
-    plain = normalise_question(query)
+    plain = _normalise_question(query)
     return Question(
         text=query,
         bare=names.bare,
@@ -65,7 +65,7 @@ def understood(
     )
 
 
-def normalise_question(query: str) -> str:
+def _normalise_question(query: str) -> str:
     """Casefolded, typographic apostrophes made plain."""
     return query.replace("’", "'").casefold()
 

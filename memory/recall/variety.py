@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-POOL = 60
+_POOL = 60
 """Of so many of the best, the order is made anew."""
 
 Ranked = list[tuple[str, float]]
@@ -24,13 +24,13 @@ def varied(ranked: Sequence[tuple[str, float]], session_of: Callable[[str], int]
     names = [name for name, _ in ranked]
     scores = np.array([score for _, score in ranked])
     sessions = np.array([session_of(name) for name in names])
-    open_ = np.arange(len(names)) < POOL
+    open_ = np.arange(len(names)) < _POOL
     result: Ranked = []
-    for _ in range(min(POOL, len(names))):
+    for _ in range(min(_POOL, len(names))):
         best = int(np.argmax(np.where(open_, scores, -np.inf)))
         open_[best] = False
         result.append((names[best], float(scores[best])))
         scores[sessions == sessions[best]] -= penalty
     least = result[-1][1]
-    rest = [(name, min(least, float(score))) for name, score in zip(names[POOL:], scores[POOL:], strict=True)]
+    rest = [(name, min(least, float(score))) for name, score in zip(names[_POOL:], scores[_POOL:], strict=True)]
     return result + sorted(rest, key=lambda pair: -pair[1])

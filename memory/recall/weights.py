@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 
-COMMON: Mapping[str, float] = {
+_COMMON: Mapping[str, float] = {
     "vector": 0.5,
     "window": 1.2,
     "own": 0.6,
@@ -21,12 +21,12 @@ COMMON: Mapping[str, float] = {
 }
 """With any embedder: what was as good on friends' chats, people's chats and chats with assistants."""
 
-KEYWORDS_ONLY: Mapping[str, float] = {**COMMON, "vector": 0.0, "session_vector": 0.0}
+_KEYWORDS_ONLY: Mapping[str, float] = {**_COMMON, "vector": 0.0, "session_vector": 0.0}
 
-PER_EMBEDDER: Mapping[str, Mapping[str, float]] = {}
+_PER_EMBEDDER: Mapping[str, Mapping[str, float]] = {}
 """By the embedder's name, where another set did better by more than noise."""
 
 
 def weights_for(embedder: str | None) -> Mapping[str, float]:
     """The weights to use with the embedder of this name; None: no vectors."""
-    return KEYWORDS_ONLY if embedder is None else PER_EMBEDDER.get(embedder, COMMON)
+    return _KEYWORDS_ONLY if embedder is None else _PER_EMBEDDER.get(embedder, _COMMON)

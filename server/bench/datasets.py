@@ -27,7 +27,7 @@ from typing import Any, get_args
 from memory.errors import Invalid
 from memory.model import Channel, NewMessage, Role
 
-CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
+_CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
 APART = frozenset({"adversarial"})
 """Categories that are not part of the total: their questions have no answer in the conversation."""
 
@@ -104,7 +104,7 @@ def _locomo_question(
     turns = [
         f"{name}:D{int(m[1])}:{int(m[2])}" for text in row.get("evidence") or [] for m in _TURN.finditer(str(text))
     ]
-    category = CATEGORIES.get(row.get("category", 0), str(row.get("category")))
+    category = _CATEGORIES.get(row.get("category", 0), str(row.get("category")))
     evidence = tuple(dict.fromkeys(turn for turn in turns if turn in known))
     return BenchQuestion(f"{name}/{number}", str(row["question"]), category, evidence, asked_at)
 

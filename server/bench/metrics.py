@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-WORDS = 500
-NAMES = ("recall@5", "recall@10", "recall@20", "hit@10", "mrr", "ndcg@10", "session_recall@5", f"evidence@{WORDS}w")
+_WORDS = 500
+NAMES = ("recall@5", "recall@10", "recall@20", "hit@10", "mrr", "ndcg@10", "session_recall@5", f"evidence@{_WORDS}w")
 Figures = dict[str, float]
 
 
@@ -36,7 +36,7 @@ def figures(ranking: Sequence[Found], evidence: Sequence[str], sessions: Sequenc
     result["ndcg@10"] = sum(1 / math.log2(place + 2) for place in places if place < 10) / ideal
     first = list(dict.fromkeys(found.session_id for found in ranking))[:5]
     result["session_recall@5"] = len(set(sessions) & set(first)) / len(set(sessions))
-    result[f"evidence@{WORDS}w"] = len(_within(ranking, WORDS) & gold) / len(gold)
+    result[f"evidence@{_WORDS}w"] = len(_within(ranking, _WORDS) & gold) / len(gold)
     return result
 
 

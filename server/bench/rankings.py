@@ -11,10 +11,10 @@ from server.bench.datasets import APART, BenchQuestion, Conversation
 from server.bench.metrics import Found
 from server.bench.store import OWNER, Asking, BenchStore, Told
 
-DEPTH = 50
-FUSED = 100
-RRF = 60
-BUDGETS = (500, 1500)
+_DEPTH = 50
+_FUSED = 100
+_RRF = 60
+_BUDGETS = (500, 1500)
 Ranking = Callable[[Conversation, BenchQuestion], list[Found]]
 
 
@@ -29,7 +29,7 @@ def recall_ranking(bench: BenchStore, weights: Mapping[str, float] | None = None
             question.text,
             question.queries if reworded else (),
             MessageFilter(project_id=conversation.name),
-            limit=DEPTH,
+            limit=_DEPTH,
         )
         hits = recall.search(OWNER, request).hits
         return [Found(h.message.message_id, h.message.session_id, len(h.message.content.split())) for h in hits]
@@ -44,12 +44,12 @@ def topic_evidence(
     clock = Asking(datetime.now(UTC))
     recall = Recall(bench.store, bench.index, bench.embedder, clock, weights=weights)
     asked = [(c, q) for c in conversations for q in c.questions if q.category not in APART]
-    shares: dict[int, list[float]] = {budget: [] for budget in BUDGETS}
+    shares: dict[int, list[float]] = {budget: [] for budget in _BUDGETS}
     for done, (conversation, question) in enumerate(asked):
         told("topics", done, len(asked))
         clock.now = question.asked_at
         evidence = {bench.ids[conversation.name, name] for name in question.evidence}
-        for budget in BUDGETS:
+        for budget in _BUDGETS:
             request = TopicRequest(question.text, MessageFilter(project_id=conversation.name), max_tokens=budget)
             given = {m.message_id for stretch in recall.topic(OWNER, request).stretches for m in stretch.messages}
             shares[budget].append(len(evidence & given) / len(evidence))
@@ -64,31 +64,31 @@ def baselines(bench: BenchStore) -> dict[str, Ranking]:
     def keywords(conversation: Conversation, question: BenchQuestion) -> list[str]:
         terms = [term for token in query_tokens(question.text, ()) for term in token]
         where = MessageFilter(project_id=conversation.name)
-        return [name for name, _ in bench.index.keyword_candidates(OWNER, where, terms, FUSED)]
+        return [name for name, _ in bench.index.keyword_candidates(OWNER, where, terms, _FUSED)]
 
     def nearest(conversation: Conversation, question: BenchQuestion, model: Embedder) -> list[str]:
         where = MessageFilter(project_id=conversation.name)
         vector = model.embed_query(question.text)
-        return [name for name, _ in bench.index.vector_candidates(OWNER, where, vector, FUSED)]
+        return [name for name, _ in bench.index.vector_candidates(OWNER, where, vector, _FUSED)]
 
     found: dict[str, Ranking] = {"BM25 alone": lambda c, q: _rows(bench, keywords(c, q))}
     if embedder is not None:
         found["vector alone"] = lambda c, q: _rows(bench, nearest(c, q, embedder))
-        found["RRF of both"] = lambda c, q: _rows(bench, fused([keywords(c, q), nearest(c, q, embedder)]))
+        found["RRF of both"] = lambda c, q: _rows(bench, _fused([keywords(c, q), nearest(c, q, embedder)]))
     return found
 
 
-def fused(rankings: Sequence[Sequence[str]]) -> list[str]:
+def _fused(rankings: Sequence[Sequence[str]]) -> list[str]:
     """Reciprocal rank fusion, ties by id."""
     scores: dict[str, float] = {}
     for ranking in rankings:
         for place, name in enumerate(ranking, 1):
-            scores[name] = scores.get(name, 0.0) + 1 / (RRF + place)
+            scores[name] = scores.get(name, 0.0) + 1 / (_RRF + place)
     return sorted(scores, key=lambda name: (-scores[name], name))
 
 
 def _rows(bench: BenchStore, names: Sequence[str]) -> list[Found]:
     with bench.store.read(OWNER) as records:
-        messages = records.messages(names[:DEPTH])
-    present = [messages[name] for name in names[:DEPTH] if name in messages]
+        messages = records.messages(names[:_DEPTH])
+    present = [messages[name] for name in names[:_DEPTH] if name in messages]
     return [Found(m.message_id, m.session_id, len(m.content.split())) for m in present]

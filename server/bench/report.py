@@ -10,7 +10,7 @@ from server.bench.metrics import NAMES, Difference, Figures, difference, mean
 if TYPE_CHECKING:
     from rich.console import Console
 
-JUDGED = ("recall@5", "recall@10", "ndcg@10")
+_JUDGED = ("recall@5", "recall@10", "ndcg@10")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,9 @@ class Run:
     def against(self, other: "Run") -> dict[str, Difference]:
         """This run minus `other`, over the same questions."""
         ours, theirs = self.counted(), other.counted()
-        return {name: difference([r.figures[name] for r in ours], [r.figures[name] for r in theirs]) for name in JUDGED}
+        return {
+            name: difference([r.figures[name] for r in ours], [r.figures[name] for r in theirs]) for name in _JUDGED
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from server.bench.report import RecallReport, Row, Run
 from server.bench.store import BenchStore, Told, filled
 
 
-def silent(what: str, done: int, total: int) -> None:
+def _silent(what: str, done: int, total: int) -> None:
     """No progress shown."""
 
 
@@ -27,7 +27,7 @@ def run_recall_bench(
     compare: bool = False,
     reworded: bool = False,
     directory: Path | None = None,
-    told: Told = silent,
+    told: Told = _silent,
 ) -> RecallReport:
     """Records the data set in a real store, asks every question, and reports.
 

@@ -15,18 +15,18 @@ from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
 
-LONGEST_LINE = 64 * 1024 * 1024
-GRACE_SECONDS = 5.0
+_LONGEST_LINE = 64 * 1024 * 1024
+_GRACE_SECONDS = 5.0
 FromServer = MemoryObjectReceiveStream[SessionMessage | Exception]
 ToServer = MemoryObjectSendStream[SessionMessage]
 # -P: a package called `server` in the current directory is not ours.
-SERVE = (sys.executable, "-P", "-m", "server", "serve")
+_SERVE = (sys.executable, "-P", "-m", "server", "serve")
 
 
 @asynccontextmanager
 async def served(
     environment: Mapping[str, str],
-    command: Sequence[str] = SERVE,
+    command: Sequence[str] = _SERVE,
     mode: str = "auto",
     errors: IO[bytes] | int = subprocess.DEVNULL,
 ) -> AsyncGenerator[tuple[Client, Process], None]:
@@ -50,7 +50,7 @@ async def ended(process: Process) -> None:
     assert process.stdin is not None
     with suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
         await process.stdin.aclose()
-    with anyio.move_on_after(GRACE_SECONDS):
+    with anyio.move_on_after(_GRACE_SECONDS):
         await process.wait()
     if process.returncode is None:
         process.kill()
@@ -69,7 +69,7 @@ async def transport(process: Process) -> AsyncGenerator[tuple[FromServer, ToServ
         with suppress(anyio.IncompleteRead, anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
             async with to_client:
                 while True:
-                    line = await lines.receive_until(b"\n", LONGEST_LINE)
+                    line = await lines.receive_until(b"\n", _LONGEST_LINE)
                     await to_client.send(SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False)))
 
     async def write() -> None:

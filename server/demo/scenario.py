@@ -24,7 +24,7 @@ SAID: tuple[tuple[str, str], ...] = (
         "Booked: Thursday at 17:30 with Marta from the agency. I'll send her number by tomorrow evening.",
     ),
 )
-LOOKED_UP = {
+_LOOKED_UP = {
     "role": "tool",
     "tool_name": "find_flats",
     "tool_call_id": "call-1",
@@ -33,7 +33,7 @@ LOOKED_UP = {
 }
 USER_CONTEXT = {"preferredName": "Ana", "currentPropertyId": "prop-123", "callTimes": "never before noon"}
 MESSAGES = len(SAID) + 1
-QUESTION = "what is the name of my dog?"
+_QUESTION = "what is the name of my dog?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Step:
     seconds: float
 
 
-class Wrong(Exception):
+class _Wrong(Exception):
     """A tool call that failed."""
 
 
@@ -77,7 +77,7 @@ async def demonstrate(data_dir: str, errors: IO[bytes], tell: Tell) -> None:
 async def remember(client: Client, tell: Tell) -> str:
     """Returns the session's id."""
     messages: list[dict[str, Any]] = [{"role": role, "content": content} for role, content in SAID]
-    messages.insert(4, LOOKED_UP)
+    messages.insert(4, _LOOKED_UP)
     messages = [{"id": f"demo-{n}", **message} for n, message in enumerate(messages, 1)]
     started = perf_counter()
     recorded = await call(client, "record_messages", messages=messages, channel="chat", agent="demo")
@@ -92,7 +92,7 @@ async def remember(client: Client, tell: Tell) -> str:
     tell(Step("The same call again doubles nothing", (repeated,), right, since(started)))
     started = perf_counter()
     entries = (await call(client, "upsert_user_context", values=USER_CONTEXT))["entries"]
-    tell(Step("Facts about the user are kept", shown_entries(entries), len(entries) == 3, since(started)))
+    tell(Step("Facts about the user are kept", _shown_entries(entries), len(entries) == 3, since(started)))
     started = perf_counter()
     summary = await call(client, "summarize_session", session_id=recorded["session_id"])
     whole = summary["covers_to_seq"] == len(messages) and bool(summary["text"].strip())
@@ -104,7 +104,7 @@ async def recall(client: Client, session_id: str, tell: Tell) -> None:
     started = perf_counter()
     entries = (await call(client, "get_user_context"))["entries"]
     kept = {entry["key"]: entry["value"] for entry in entries} == USER_CONTEXT
-    tell(Step("User context", shown_entries(entries), kept, since(started)))
+    tell(Step("User context", _shown_entries(entries), kept, since(started)))
     started = perf_counter()
     page = await client.read_resource(f"memory://sessions/{session_id}/summary")
     summary = json.loads(getattr(page.contents[0], "text", "{}"))
@@ -119,23 +119,23 @@ async def recall(client: Client, session_id: str, tell: Tell) -> None:
     whole = "Ana" in context["instructions"] and len(context["messages"]) == MESSAGES
     tell(Step("What a model is given now", lines, whole, since(started)))
     started = perf_counter()
-    hits = (await call(client, "search_conversation_history", query=QUESTION, limit=3))["hits"]
+    hits = (await call(client, "search_conversation_history", query=_QUESTION, limit=3))["hits"]
     found = tuple(f"{hit['role']} (seq {hit['seq']}): {hit['content']}" for hit in hits)
     right = any("Biscuit" in hit["content"] for hit in hits)
-    tell(Step(f'Search: "{QUESTION}"', found, right, since(started)))
+    tell(Step(f'Search: "{_QUESTION}"', found, right, since(started)))
 
 
 async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    """The structured result. Errors: Wrong with the server's sentence."""
+    """The structured result. Errors: _Wrong with the server's sentence."""
     result = await client.call_tool(tool, arguments)
     assert isinstance(result, CallToolResult)
     if result.is_error or result.structured_content is None:
-        raise Wrong(f"{tool}: {getattr(result.content[0], 'text', 'no result') if result.content else 'no result'}")
+        raise _Wrong(f"{tool}: {getattr(result.content[0], 'text', 'no result') if result.content else 'no result'}")
     structured: dict[str, Any] = result.structured_content
     return structured
 
 
-def shown_entries(entries: list[dict[str, Any]]) -> tuple[str, ...]:
+def _shown_entries(entries: list[dict[str, Any]]) -> tuple[str, ...]:
     return tuple(f"{entry['key']} = {json.dumps(entry['value'], ensure_ascii=False)}" for entry in entries)
 
 

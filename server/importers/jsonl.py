@@ -29,21 +29,21 @@ from memory.model import (
 )
 from server.importers.items import BadFile, Extra, Item, Thread, Turn
 
-LONGEST_LINE = 64 * 1024 * 1024
-TYPES = frozenset({"message", "session", "summary", "user_context"})
+_LONGEST_LINE = 64 * 1024 * 1024
+_TYPES = frozenset({"message", "session", "summary", "user_context"})
 
 
-def utc(at: datetime) -> datetime:
+def _utc(at: datetime) -> datetime:
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
-def is_text(value: Any) -> Any:
+def _is_text(value: Any) -> Any:
     if not isinstance(value, str):
         raise ValueError("must be ISO 8601 text, such as '2026-03-01T09:30:00Z'")
     return value
 
 
-Time = Annotated[datetime, BeforeValidator(is_text), AfterValidator(utc)]
+Time = Annotated[datetime, BeforeValidator(_is_text), AfterValidator(_utc)]
 
 
 class _Line(BaseModel):
@@ -123,7 +123,7 @@ class UserContextLine(_Line):
     confidence: float | None = None
 
 
-LINES: dict[str, TypeAdapter[Any]] = {
+_LINES: dict[str, TypeAdapter[Any]] = {
     "message": TypeAdapter(MessageLine),
     "session": TypeAdapter(SessionLine),
     "summary": TypeAdapter(SummaryLine),
@@ -136,13 +136,13 @@ def detects(head: bytes) -> bool:
     for raw in head.removeprefix(b"\xef\xbb\xbf").splitlines():
         if not raw.strip():
             continue
-        if raw.lstrip().startswith(b'{"type":') and any(f'"{t}"'.encode() in raw[:40] for t in TYPES):
+        if raw.lstrip().startswith(b'{"type":') and any(f'"{t}"'.encode() in raw[:40] for t in _TYPES):
             return True
         try:
             first = json.loads(raw)
         except ValueError:
             return raw.lstrip().startswith(b"{") and b'"role"' in raw and b'"content"' in raw
-        return isinstance(first, dict) and (first.get("type") in TYPES or {"role", "content"} <= first.keys())
+        return isinstance(first, dict) and (first.get("type") in _TYPES or {"role", "content"} <= first.keys())
     return False
 
 
@@ -151,16 +151,16 @@ def read(path: Path, project_id: str | None, taken: Callable[[int], None]) -> It
     threads: dict[str, Thread] = {}
     repeats: Counter[bytes] = Counter()
     missing: dict[str, tuple[int, list[range]]] = {}
-    for number, raw in numbered_lines(path, taken):
+    for number, raw in _numbered_lines(path, taken):
         where = f"line {number}"
-        line = parsed(path, where, raw)
+        line = _parsed(path, where, raw)
         if isinstance(line, SessionLine):
-            thread = session_thread(line, project_id)
+            thread = _session_thread(line, project_id)
             threads.update({name: thread for name in (line.session_id, line.external_id) if name})
         elif isinstance(line, MessageLine):
-            thread = message_thread(line, threads, path, project_id)
-            note_missing(line, missing)
-            yield Turn(thread, new_message(line, thread, repeats), where)
+            thread = _message_thread(line, threads, path, project_id)
+            _note_missing(line, missing)
+            yield Turn(thread, _new_message(line, thread, repeats), where)
         elif isinstance(line, SummaryLine):
             if line.session_id not in threads:
                 raise BadFile(path, where, f"the summary's session {line.session_id!r} has no line before it.")
@@ -168,15 +168,15 @@ def read(path: Path, project_id: str | None, taken: Callable[[int], None]) -> It
             gone = sum(max(0, min(gap.stop - 1, line.covers_to_seq) - gap.start + 1) for gap in gaps)
             yield Extra(threads[line.session_id], summary(line, line.covers_to_seq - gone), where)
         else:
-            yield Extra(None, user_context_entry(line, project_id), where)
+            yield Extra(None, _user_context_entry(line, project_id), where)
 
 
-def numbered_lines(path: Path, taken: Callable[[int], None]) -> Iterator[tuple[int, bytes]]:
+def _numbered_lines(path: Path, taken: Callable[[int], None]) -> Iterator[tuple[int, bytes]]:
     with path.open("rb") as file:
         position = 0
-        for number, raw in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), 1):
-            if len(raw) > LONGEST_LINE:
-                raise BadFile(path, f"line {number}", f"longer than {LONGEST_LINE // 1024 // 1024} MiB.")
+        for number, raw in enumerate(iter(lambda: file.readline(_LONGEST_LINE + 1), b""), 1):
+            if len(raw) > _LONGEST_LINE:
+                raise BadFile(path, f"line {number}", f"longer than {_LONGEST_LINE // 1024 // 1024} MiB.")
             position += len(raw)
             text = raw.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else raw.strip()
             if text:
@@ -184,7 +184,7 @@ def numbered_lines(path: Path, taken: Callable[[int], None]) -> Iterator[tuple[i
             taken(position)
 
 
-def parsed(path: Path, where: str, raw: bytes) -> SessionLine | MessageLine | SummaryLine | UserContextLine:
+def _parsed(path: Path, where: str, raw: bytes) -> SessionLine | MessageLine | SummaryLine | UserContextLine:
     """The line as one of our objects. Errors: BadFile naming the line and the field."""
     try:
         data = json.loads(raw)
@@ -196,9 +196,9 @@ def parsed(path: Path, where: str, raw: bytes) -> SessionLine | MessageLine | Su
     if not isinstance(data, dict):
         raise BadFile(path, where, "must be a JSON object with at least 'role' and 'content'.")
     kind = data.get("type", "message")
-    adapter = LINES.get(kind) if isinstance(kind, str) else None
+    adapter = _LINES.get(kind) if isinstance(kind, str) else None
     if adapter is None:
-        raise BadFile(path, where, f"'type' is {kind!r}; it can be {', '.join(sorted(TYPES))}.")
+        raise BadFile(path, where, f"'type' is {kind!r}; it can be {', '.join(sorted(_TYPES))}.")
     try:
         line: SessionLine | MessageLine | SummaryLine | UserContextLine = adapter.validate_python(data)
     except ValidationError as error:
@@ -217,7 +217,7 @@ def problem(error: ValidationError) -> str:
     return f"'{name}': {first['msg'].removeprefix('Value error, ')}."
 
 
-def session_thread(line: SessionLine, project_id: str | None) -> Thread:
+def _session_thread(line: SessionLine, project_id: str | None) -> Thread:
     return Thread(
         external_id=line.external_id,
         session_id=line.session_id,
@@ -230,7 +230,7 @@ def session_thread(line: SessionLine, project_id: str | None) -> Thread:
     )
 
 
-def message_thread(line: MessageLine, threads: dict[str, Thread], path: Path, project_id: str | None) -> Thread:
+def _message_thread(line: MessageLine, threads: dict[str, Thread], path: Path, project_id: str | None) -> Thread:
     """The session a message names, as its session line or its own fields describe it; else the file's own session."""
     project = project_id or line.project_id
     own = f"file:{path.name}" if project is None else f"file:{path.name}:{project}"
@@ -247,12 +247,12 @@ def message_thread(line: MessageLine, threads: dict[str, Thread], path: Path, pr
     return threads[name]
 
 
-def new_message(line: MessageLine, thread: Thread, repeats: Counter[bytes]) -> NewMessage:
+def _new_message(line: MessageLine, thread: Thread, repeats: Counter[bytes]) -> NewMessage:
     given = {f.name: getattr(line, f.name) for f in fields(NewMessage) if f.name != "client_id"}
-    return NewMessage(client_id=line.id or line.message_id or derived_id(line, thread, repeats), **given)
+    return NewMessage(client_id=line.id or line.message_id or _derived_id(line, thread, repeats), **given)
 
 
-def derived_id(line: MessageLine, thread: Thread, repeats: Counter[bytes]) -> str:
+def _derived_id(line: MessageLine, thread: Thread, repeats: Counter[bytes]) -> str:
     """An id for a message without one, the same at each import: of its session, its content, and how often it came."""
     told = line.model_dump(mode="json", exclude={"seq", "recorded_at", "session_id", "external_id", "title"})
     text = json.dumps([thread.external_id or thread.session_id, told], sort_keys=True)
@@ -261,7 +261,7 @@ def derived_id(line: MessageLine, thread: Thread, repeats: Counter[bytes]) -> st
     return f"jsonl-{digest.hex()}" + (f"-{repeats[digest]}" if repeats[digest] > 1 else "")
 
 
-def note_missing(line: MessageLine, missing: dict[str, tuple[int, list[range]]]) -> None:
+def _note_missing(line: MessageLine, missing: dict[str, tuple[int, list[range]]]) -> None:
     """Keeps the numbers that an export lacks, since messages were erased; imported messages are numbered anew."""
     if line.seq is not None and line.session_id is not None:
         expected, gaps = missing.get(line.session_id, (1, []))
@@ -282,6 +282,6 @@ def summary(line: SummaryLine, covers_to_seq: int) -> Summary:
     return Summary(line.session_id, line.version, draft, covers_to_seq, line.producer, line.created_at, line.note)
 
 
-def user_context_entry(line: UserContextLine, project_id: str | None) -> UserContextEntry:
+def _user_context_entry(line: UserContextLine, project_id: str | None) -> UserContextEntry:
     told: Mapping[str, Any] = line.model_dump(exclude={"type"})
     return UserContextEntry(**{**told, "project_id": project_id or line.project_id})

@@ -15,14 +15,14 @@ from typing import Any
 from memory.model import NewMessage, Role
 from server.importers.items import BadFile, Item, Thread, Turn
 
-DATE = re.compile(r"(\d{1,2}):(\d{2})\s*([ap])\.?m\.?\s+on\s+(\d{1,2})\s+([A-Za-z]+),?\s+(\d{4})", re.IGNORECASE)
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DATE = re.compile(r"(\d{1,2}):(\d{2})\s*([ap])\.?m\.?\s+on\s+(\d{1,2})\s+([A-Za-z]+),?\s+(\d{4})", re.IGNORECASE)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 SESSION = re.compile(r"session_(\d+)")
-MARKS = (b'"dia_id"', b'"speaker_a"', b'"evidence"')
+_MARKS = (b'"dia_id"', b'"speaker_a"', b'"evidence"')
 
 
 def detects(head: bytes) -> bool:
-    return head.lstrip()[:1] in (b"[", b"{") and any(mark in head for mark in MARKS)
+    return head.lstrip()[:1] in (b"[", b"{") and any(mark in head for mark in _MARKS)
 
 
 def read(path: Path, project_id: str | None, taken: Callable[[int], None]) -> Iterator[Item]:
@@ -57,7 +57,7 @@ def sample_turns(path: Path, sample: Any, number: int, project_id: str | None) -
     project = project_id or sample_id
     prefix = project if project == sample_id else f"{project}:{sample_id}"
     for key in sorted((k for k in conversation if SESSION.fullmatch(k)), key=lambda k: int(k.removeprefix("session_"))):
-        started = session_date(path, f"{place} ({sample_id}), {key}", conversation.get(f"{key}_date_time"))
+        started = _session_date(path, f"{place} ({sample_id}), {key}", conversation.get(f"{key}_date_time"))
         thread = Thread(
             external_id=f"{prefix}:{key}",
             project_id=project,
@@ -95,22 +95,22 @@ def message(
     )
 
 
-def session_date(path: Path, where: str, text: Any) -> datetime | None:
+def _session_date(path: Path, where: str, text: Any) -> datetime | None:
     """'1:56 pm on 8 May, 2023', or an ISO date; taken as UTC. None where there is none."""
     if text is None or text == "":
         return None
     if isinstance(text, str):
         with contextlib.suppress(ValueError):
-            at = said_date(text) or datetime.fromisoformat(text.strip())
+            at = _said_date(text) or datetime.fromisoformat(text.strip())
             return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     raise BadFile(path, where, f"the date {text!r} is not like '1:56 pm on 8 May, 2023' or an ISO 8601 date.")
 
 
-def said_date(text: str) -> datetime | None:
+def _said_date(text: str) -> datetime | None:
     """Errors: ValueError where the words have the right form but name no day there is."""
-    found = DATE.search(text)
-    if found is None or found[5][:3].lower() not in MONTHS:
+    found = _DATE.search(text)
+    if found is None or found[5][:3].lower() not in _MONTHS:
         return None
     hour, minute, half, day, month, year = found.groups()
     clock = int(hour) % 12 + (12 if half.lower() == "p" else 0)
-    return datetime(int(year), MONTHS.index(month[:3].lower()) + 1, int(day), clock, int(minute), tzinfo=UTC)
+    return datetime(int(year), _MONTHS.index(month[:3].lower()) + 1, int(day), clock, int(minute), tzinfo=UTC)

@@ -27,9 +27,9 @@ from storage.sql import SqlRecordStore
 
 ME = Owner("default", "me")
 SESSION = 50
-A_USER = 1000
-BANK = 256
-NOISE = 0.6
+_A_USER = 1000
+_BANK = 256
+_NOISE = 0.6
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 Tell = Callable[[str, float, float], None]
 
@@ -38,14 +38,14 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-class StageEmbedder:
+class _StageEmbedder:
     """The real model for the texts in `real` and for queries; for others a real vector of the bank, and noise."""
 
     def __init__(self, model: Embedder, real: set[str]) -> None:
         self.name = model.name
         self._model = model
         self._real = real
-        texts = [message.content for message in conversation(-1, BEGIN, BANK)]
+        texts = [message.content for message in conversation(-1, BEGIN, _BANK)]
         self._bank = model.embed_passages(texts)
         self.embedded = 0
 
@@ -66,7 +66,7 @@ class StageEmbedder:
             return real
         seed = crc32(text.encode())
         noise = np.random.default_rng(seed).standard_normal(self.dimension, dtype=np.float32)
-        drawn = self._bank[seed % BANK] + NOISE * noise / np.linalg.norm(noise)
+        drawn = self._bank[seed % _BANK] + _NOISE * noise / np.linalg.norm(noise)
         vector: Vector = (drawn / np.linalg.norm(drawn)).astype(np.float32)
         return vector
 
@@ -93,7 +93,7 @@ def build(directory: Path, model: Embedder, messages: int, mine: int, tell: Tell
     """Records `messages` of many users in turn, `mine` of them of ME, and waits until all is indexed."""
     store = open_record(Settings(data_dir=directory))
     my_talk = list(conversation(0, BEGIN, mine))
-    embedder = StageEmbedder(model, {message.content for message in my_talk})
+    embedder = _StageEmbedder(model, {message.content for message in my_talk})
     index = LanceIndex(directory / "index", embedder.name, embedder.dimension)
     writer = IndexWriter(store, index, analyzer(), embedder)
     stage = Stage(store, index, writer, embedder)
@@ -103,7 +103,7 @@ def build(directory: Path, model: Embedder, messages: int, mine: int, tell: Tell
         done += len(batch)
         tell("recording", done, messages)
     writer.start()
-    with large_batches():
+    with _large_batches():
         while not writer.wait_until_caught_up(0.5):
             lag = writer.lag()
             tell("indexing", 2 * done - lag.keywords - (lag.vectors or 0), 2 * done)
@@ -111,7 +111,7 @@ def build(directory: Path, model: Embedder, messages: int, mine: int, tell: Tell
 
 
 @contextmanager
-def large_batches() -> Iterator[None]:
+def _large_batches() -> Iterator[None]:
     """Vectors come in batches that fit a model's speed; ours are drawn, and a million of them would take an hour."""
     usual = following.STEP
     following.STEP = {"keywords": 4000, "vectors": 4000}  # type: ignore[misc]  # final for all but this
@@ -124,9 +124,10 @@ def large_batches() -> Iterator[None]:
 def batches(my_talk: list[NewMessage], messages: int) -> Iterator[tuple[Owner, str, list[NewMessage]]]:
     """Everybody's sessions in turn, so that one user's rows lie scattered among the others'."""
     others = max(0, messages - len(my_talk))
-    users = max(1, -(-others // A_USER))
+    users = max(1, -(-others // _A_USER))
     talks = [
-        (Owner("default", f"user{n}"), conversation(n, BEGIN, share(others, users, n - 1))) for n in range(1, users + 1)
+        (Owner("default", f"user{n}"), conversation(n, BEGIN, _share(others, users, n - 1)))
+        for n in range(1, users + 1)
     ]
     everybody = [(ME, iter(my_talk)), *talks]
     number = 0
@@ -141,5 +142,5 @@ def batches(my_talk: list[NewMessage], messages: int) -> Iterator[tuple[Owner, s
         everybody = left
 
 
-def share(total: int, parts: int, part: int) -> int:
+def _share(total: int, parts: int, part: int) -> int:
     return total * (part + 1) // parts - total * part // parts

@@ -15,37 +15,37 @@ def words(text: str, between: str | None = None) -> tuple[str, ...]:
     return tuple(text.split(between))
 
 
-THINGS = words(
+_THINGS = words(
     "apartment bicycle guitar laptop passport garden kitchen camera sofa printer novel recipe invoice contract ticket "
     "suitcase telescope piano greenhouse balcony heater dishwasher carpet mirror blender tent kayak notebook projector "
     "insurance mortgage subscription visa licence prescription vaccine diet marathon budget spreadsheet presentation "
     "thesis portfolio website podcast newsletter backup password router thermostat bathroom attic fence orchard"
 )
-PLACES = words(
+_PLACES = words(
     "Lisbon Porto Berlin Hamburg Lyon Turin Vienna Prague Krakow Gdansk Oslo Bergen Malmo Tampere Dublin Cork Leeds "
     "Bristol Glasgow Boston Denver Austin Portland Toronto Montreal Sydney Perth Osaka Kyoto Nagoya Seoul Taipei Hanoi "
     "Mumbai Jaipur Nairobi Accra Lagos Tunis Cairo Izmir Athens Sofia Zagreb Valencia Bilbao Ghent Utrecht"
 )
-PEOPLE = words(
+_PEOPLE = words(
     "Anna Ben Carla David Elena Farid Greta Hugo Ines Jonas Katya Liam Mei Nadia Omar Paula Quentin Rosa Samir Tomas "
     "Ulrike Vera Wendell Xenia Yusuf Zoe Aiko Bruno Chen Dalia Emil Freya Gustav Hanna Igor Jamila Kofi Leila Marco"
 )
-DOINGS = words(
+_DOINGS = words(
     "repair sell paint renew cancel compare borrow return clean order book move upgrade photograph measure insure "
     "translate schedule postpone finish learn practise cook plant wrap ship inspect rent describe organise"
 )
-FEELINGS = words("happy worried curious tired excited annoyed relieved nervous proud confused grateful impatient")
-FOODS = words(
+_FEELINGS = words("happy worried curious tired excited annoyed relieved nervous proud confused grateful impatient")
+_FOODS = words(
     "lasagne curry ramen paella sushi pancakes risotto dumplings chili falafel goulash ceviche borscht lentils gnocchi "
     "tagine pierogi kimchi tacos pho couscous ratatouille"
 )
-WHENS = words(
+_WHENS = words(
     "yesterday|last weekend|this morning|two weeks ago|next Tuesday|on Friday|in March|after work|before the holidays|"
     "at the end of the month|last summer|tomorrow evening|around noon|on the 14th|in early October|since Monday",
     "|",
 )
 
-SAID_BY_USER = (
+_SAID_BY_USER = (
     "I want to {do} the {thing} {when}, but {person} says it is too early.",
     "{person} from {place} told me about a {rare} {thing}, and now I feel {feeling}.",
     "Can you remind me to {do} my {thing} {when}?",
@@ -63,7 +63,7 @@ SAID_BY_USER = (
     "I decided to {do} everything {when}. The {thing} has to wait.",
     "Please don't mention the {thing} to {person}, it's a surprise.",
 )
-SAID_BY_ASSISTANT = (
+_SAID_BY_ASSISTANT = (
     "I can help you {do} the {thing}. The usual price in {place} is about {number} euros.",
     "You told me about {person} {when}; shall I use the same {thing} again?",
     "Here is a short plan: first {do} the {thing}, then call {rare} in {place}, and keep the receipt.",
@@ -77,7 +77,7 @@ SAID_BY_ASSISTANT = (
     "I could not reach {rare}, but {person} in {place} can {do} the {thing} {when}.",
     "Before you {do} it, check that the {thing} is covered; {rare} usually asks for number {number}.",
 )
-ASKED = (
+_ASKED = (
     "what did I say about the {thing} in {place}",
     "when did {person} want to {do} the {thing}",
     "how much did the {thing} cost {when}",
@@ -89,7 +89,7 @@ ASKED = (
     "{person} {place} {thing}",
     "what am I {feeling} about",
 )
-SYLLABLES = words(
+_SYLLABLES = words(
     "bar ben cal dor el fen gar hol ister jun kel lor mar nov os pel quin ros sar tol ul ven wes yor zan mir tek lan"
 )
 
@@ -103,7 +103,7 @@ def conversation(seed: int, start: datetime, messages: int) -> Iterator[NewMessa
         asking = number % 2 == 0
         wanted = random.choice((1, 1, 2, 2, 3)) if asking else random.choice((1, 2, 3, 4, 6))
         sentences = (
-            filled(random, random.choice(SAID_BY_USER if asking else SAID_BY_ASSISTANT)) for _ in range(wanted)
+            filled(random, random.choice(_SAID_BY_USER if asking else _SAID_BY_ASSISTANT)) for _ in range(wanted)
         )
         yield NewMessage(
             role="user" if asking else "assistant",
@@ -116,7 +116,7 @@ def conversation(seed: int, start: datetime, messages: int) -> Iterator[NewMessa
 def questions(seed: int, count: int) -> list[str]:
     """Questions of the kind that the conversations can answer."""
     random = Random(seed)
-    return [filled(random, random.choice(ASKED)) for _ in range(count)]
+    return [filled(random, random.choice(_ASKED)) for _ in range(count)]
 
 
 def filled(random: Random, template: str) -> str:
@@ -124,20 +124,20 @@ def filled(random: Random, template: str) -> str:
     drawn = random.random
     return template.format_map(
         {
-            "thing": THINGS[int(drawn() ** 2 * len(THINGS))],
-            "place": PLACES[int(drawn() ** 2 * len(PLACES))],
-            "other": PLACES[int(drawn() * len(PLACES))],
-            "person": PEOPLE[int(drawn() ** 2 * len(PEOPLE))],
-            "do": DOINGS[int(drawn() ** 2 * len(DOINGS))],
-            "feeling": FEELINGS[int(drawn() * len(FEELINGS))],
-            "food": FOODS[int(drawn() ** 2 * len(FOODS))],
-            "when": WHENS[int(drawn() * len(WHENS))],
+            "thing": _THINGS[int(drawn() ** 2 * len(_THINGS))],
+            "place": _PLACES[int(drawn() ** 2 * len(_PLACES))],
+            "other": _PLACES[int(drawn() * len(_PLACES))],
+            "person": _PEOPLE[int(drawn() ** 2 * len(_PEOPLE))],
+            "do": _DOINGS[int(drawn() ** 2 * len(_DOINGS))],
+            "feeling": _FEELINGS[int(drawn() * len(_FEELINGS))],
+            "food": _FOODS[int(drawn() ** 2 * len(_FOODS))],
+            "when": _WHENS[int(drawn() * len(_WHENS))],
             "number": int(drawn() ** 3 * 2000) + 5,
-            "rare": rare_name(random),
+            "rare": _rare_name(random),
         }
     )
 
 
-def rare_name(random: Random) -> str:
+def _rare_name(random: Random) -> str:
     """One of some 20,000 made-up names."""
-    return "".join(random.choice(SYLLABLES) for _ in range(3)).capitalize()
+    return "".join(random.choice(_SYLLABLES) for _ in range(3)).capitalize()

@@ -16,7 +16,7 @@ from uuid import uuid4
 from memory.model import START, Position
 from memory.ports import Replica
 
-FORMAT: Final = 1
+_FORMAT: Final = 1
 """Of the tables and these files. Another one means a rebuild."""
 
 
@@ -107,7 +107,7 @@ class CatalogFiles:
         """Applies `how` to the present catalog, or to a new and empty one. Errors: OSError."""
         with self._changing:
             changed = how(self.read() or Catalog(uuid4().hex))
-            write_json(self._path, {"format": FORMAT, **asdict(changed)})
+            _write_json(self._path, {"format": _FORMAT, **asdict(changed)})
             return changed
 
     def mark(self, build: Build) -> Mark:
@@ -121,7 +121,7 @@ class CatalogFiles:
     def put_mark(self, build: Build, mark: Mark) -> None:
         """Errors: OSError."""
         start, end = ([at.xid, at.change_id] for at in (mark.start, mark.end))
-        write_json(self._mark_path(build), {"start": start, "end": end, "version": mark.version})
+        _write_json(self._mark_path(build), {"start": start, "end": end, "version": mark.version})
 
     def forget_marks(self, replica: Replica, keep: set[str]) -> None:
         """Removes the marks of tables that are gone."""
@@ -146,7 +146,7 @@ class CatalogFiles:
     def _parse(self) -> Catalog | None:
         try:
             stored = json.loads(self._path.read_text("utf-8"))
-            if stored["format"] != FORMAT:
+            if stored["format"] != _FORMAT:
                 return None
             builds = {
                 name: Builds(**{k: _build(v) for k, v in stored[name].items()}) for name in ("keywords", "vectors")
@@ -160,7 +160,7 @@ def _build(stored: dict[str, Any] | None) -> Build | None:
     return None if stored is None else Build(**stored)
 
 
-def write_json(path: Path, value: Any) -> None:
+def _write_json(path: Path, value: Any) -> None:
     """Replaces the file as a whole, synced before it takes the old one's place."""
     draft = path.with_name(path.name + ".new")
     with draft.open("w", encoding="utf-8") as file:

@@ -15,18 +15,18 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 T = TypeVar("T")
-INDEX_CACHE: Final = 512 << 20
-METADATA_CACHE: Final = 64 << 20
-ANSWER_SECONDS: Final = 60.0
+_INDEX_CACHE: Final = 512 << 20
+_METADATA_CACHE: Final = 64 << 20
+_ANSWER_SECONDS: Final = 60.0
 _SURROUNDINGS: Final = frozenset({1, 5, 12, 13, 16, 19, 23, 24, 26, 27, 28, 30, 32, 112, 116, 122})
 """Error numbers that speak of the machine (disk full, read-only, too many files, …), not of the index."""
 
 
-class Closed(Exception):
+class _Closed(Exception):
     """The connection was closed before the call was done."""
 
 
-_OURS: Final = (TimeoutError, FutureTimeout, CancelledError, FutureCancelled, Closed)
+_OURS: Final = (TimeoutError, FutureTimeout, CancelledError, FutureCancelled, _Closed)
 
 
 class LanceFailed(Exception):
@@ -34,7 +34,7 @@ class LanceFailed(Exception):
 
     def __init__(self, error: BaseException) -> None:
         text = " ".join(str(error).split())
-        self.reason = readable(text) or type(error).__name__
+        self.reason = _readable(text) or type(error).__name__
         super().__init__(self.reason)
         numbers = {int(number) for number in re.findall(r"os error (\d+)", text)}
         if isinstance(error, OSError) and error.errno is not None:
@@ -43,7 +43,7 @@ class LanceFailed(Exception):
         self.conflict = "conflict" in text.lower()
 
 
-def readable(text: str) -> str:
+def _readable(text: str) -> str:
     """LanceDB's message without the places in its source code, cut to one short line."""
     return re.sub(r",? ?(?:/[^ ,]*)?/[^ ,]*\.rs:\d+:\d+", "", text).strip(" ,.")[:200]
 
@@ -67,13 +67,13 @@ class Connection:
         self._db: Any = None
         self._closed = False
 
-    def run(self, call: Coroutine[Any, Any, T], seconds: float | None = ANSWER_SECONDS) -> T:
+    def run(self, call: Coroutine[Any, Any, T], seconds: float | None = _ANSWER_SECONDS) -> T:
         """The call's result. Errors: LanceFailed."""
         try:
             future = asyncio.run_coroutine_threadsafe(call, self._running())
-        except (Closed, RuntimeError) as error:
+        except (_Closed, RuntimeError) as error:
             call.close()
-            raise LanceFailed(Closed(error)) from error
+            raise LanceFailed(_Closed(error)) from error
         try:
             return future.result(seconds)
         except (KeyboardInterrupt, SystemExit):
@@ -104,7 +104,7 @@ class Connection:
             os.environ.setdefault("LANCEDB_LOG", "error")
             import lancedb
 
-            session = lancedb.Session(index_cache_size_bytes=INDEX_CACHE, metadata_cache_size_bytes=METADATA_CACHE)
+            session = lancedb.Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
             self._db = await lancedb.connect_async(self.uri, session=session, read_consistency_interval=timedelta(0))
         return self._db
 
@@ -135,7 +135,7 @@ class Connection:
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._closed:
-                raise Closed("the index is closed")
+                raise _Closed("the index is closed")
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = Thread(target=self._loop.run_forever, name="backstory-lance", daemon=True)

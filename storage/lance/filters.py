@@ -7,14 +7,14 @@ from typing import Final
 
 from memory.model import MessageFilter, Owner, Position
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND: Final = timedelta(microseconds=1)
-NOTHING: Final = "1 = 0"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_NOTHING: Final = "1 = 0"
 
 
 def micros(moment: datetime) -> int:
     """Whole microseconds since 1970 UTC; negative before."""
-    return (moment - EPOCH) // MICROSECOND
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 @lru_cache(maxsize=4096)
@@ -50,7 +50,7 @@ def admitted(owner: Owner, where: MessageFilter) -> str:
         conditions.append("project_id IS NULL" if where.scope == "global" else "project_id IS NOT NULL")
     for column, text in texts.items():
         if text is not None:
-            conditions.append(f"{column} = {literal(text)}" if _encodable(text) else NOTHING)
+            conditions.append(f"{column} = {literal(text)}" if _encodable(text) else _NOTHING)
     if where.since is not None:
         conditions.append(f"occurred_at >= {micros(where.since)}")
     if where.until is not None:

@@ -16,12 +16,12 @@ from storage.lance.connection import Connection
 from storage.lance.filters import among, beyond, message_key, owner_key
 from storage.lance.tables import Entry, matching, rows
 
-FIRST_BATCH: Final = 32
-LARGE_BATCH_CHARACTERS: Final = 8 << 20
-KEYS_A_DELETE: Final = 500
-TEXTS_A_CALL: Final = 16
-WRITE_SECONDS: Final = 300.0
-PROBED: Final = 50
+_FIRST_BATCH: Final = 32
+_LARGE_BATCH_CHARACTERS: Final = 8 << 20
+_KEYS_A_DELETE: Final = 500
+_TEXTS_A_CALL: Final = 16
+_WRITE_SECONDS: Final = 300.0
+_PROBED: Final = 50
 
 log = logging.getLogger("backstory.index")
 
@@ -90,10 +90,10 @@ class Recipe:
             return entries, None
         kept: list[Entry] = []
         pieces: list[Vector] = []
-        for at in range(0, len(entries), TEXTS_A_CALL):
+        for at in range(0, len(entries), _TEXTS_A_CALL):
             if self.stopped():
                 raise Stopped
-            for some, vectors in self._embedded(self.embedder, entries[at : at + TEXTS_A_CALL]):
+            for some, vectors in self._embedded(self.embedder, entries[at : at + _TEXTS_A_CALL]):
                 kept += some
                 pieces.append(vectors)
         return kept, np.concatenate(pieces) if pieces else None
@@ -140,7 +140,7 @@ class Fold:
         self._recipe = recipe
         self._table: Any = None
         self._settled = False
-        self._batch = FIRST_BATCH
+        self._batch = _FIRST_BATCH
         self.build = build
         self.cursor_name = cursor_name
         self.cursor = START
@@ -175,7 +175,7 @@ class Fold:
         self._fit_batch(batch, most)
         table = self._rows(batch)
         self._settled = False
-        version = self._connection.run(self._write(batch.removed, table), WRITE_SECONDS)
+        version = self._connection.run(self._write(batch.removed, table), _WRITE_SECONDS)
         end = changes[-1].position
         self._files.put_mark(self.build, Mark(self.cursor, end, version))
         self._store.set_cursor(self.cursor_name, end)
@@ -195,7 +195,7 @@ class Fold:
     def _fit_batch(self, batch: Batch, most: int) -> None:
         # Messages may be large, and a batch is held in memory several times over.
         characters = sum(len(message.content) for _, message, _ in batch.added)
-        if characters > LARGE_BATCH_CHARACTERS:
+        if characters > _LARGE_BATCH_CHARACTERS:
             self._batch = max(1, self._batch // 4)
         elif self.hungry:
             self._batch = min(most, self._batch * 2)
@@ -205,7 +205,7 @@ class Fold:
         mark = self._files.mark(self.build)
         if self.cursor not in (mark.start, mark.end):
             raise Damaged("the record is not the one it was made from")
-        version = self._connection.run(self._undo(), WRITE_SECONDS)
+        version = self._connection.run(self._undo(), _WRITE_SECONDS)
         if version < mark.version:
             raise Damaged("writes to it were lost")
         self._settled = True
@@ -218,8 +218,8 @@ class Fold:
         return version
 
     async def _write(self, removed: Sequence[tuple[Owner, str]], table: Any) -> int:
-        for at in range(0, len(removed), KEYS_A_DELETE):
-            some = removed[at : at + KEYS_A_DELETE]
+        for at in range(0, len(removed), _KEYS_A_DELETE):
+            some = removed[at : at + _KEYS_A_DELETE]
             owners = sorted({owner_key(owner) for owner, _ in some})
             condition = among(owners, [message_key(owner, message_id) for owner, message_id in some])
             if await self._table.count_rows(condition):
@@ -240,14 +240,14 @@ class Fold:
 
 def probe(connection: Connection, build: Build) -> None:
     """Reads all of a table's columns once, and its keyword index. Errors: LanceFailed when something is unreadable."""
-    connection.run(_probe(connection, build), WRITE_SECONDS)
+    connection.run(_probe(connection, build), _WRITE_SECONDS)
 
 
 async def _probe(connection: Connection, build: Build) -> None:
     table = await (await connection.db()).open_table(build.table)
     sampled: list[str] = []
     async for batch in await table.query().to_batches(max_batch_length=4096):
-        if build.replica == "keywords" and batch.num_rows and len(sampled) < PROBED:
+        if build.replica == "keywords" and batch.num_rows and len(sampled) < _PROBED:
             sampled += batch.column("terms")[:1].to_pylist()
     for index in await table.list_indices():
         await table.prewarm_index(index.name)

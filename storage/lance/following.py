@@ -22,12 +22,12 @@ from storage.lance.upkeep import Upkeep
 
 STEP: Final[Mapping[Replica, int]] = {"keywords": 1000, "vectors": 128}
 """Changes a batch at most. Vectors: about two seconds' work of the bundled embedder, lost when interrupted."""
-IDLE_SECONDS: Final = 1.0
-BUSY_INTERVALS: Final = 4
+_IDLE_SECONDS: Final = 1.0
+_BUSY_INTERVALS: Final = 4
 """While changes keep coming, writes are this many intervals apart: every write makes searching slower."""
-NICENESS: Final = 5
-FAILURES_BEFORE_REBUILD: Final = 3
-REBUILD_PAUSES: Final = (0.0, 30.0, 120.0, 600.0)
+_NICENESS: Final = 5
+_FAILURES_BEFORE_REBUILD: Final = 3
+_REBUILD_PAUSES: Final = (0.0, 30.0, 120.0, 600.0)
 """Seconds between rebuilds that follow one another, so that a broken disk is not worn out by them."""
 
 log = logging.getLogger("backstory.index")
@@ -156,7 +156,7 @@ class Follower:
             return self._again(f"the index cannot be written ({failure.reason})")
         log.debug("%s failed: %s", self.replica, failure.reason)
         self._patience.failures += 1
-        if failure.conflict or self._patience.failures < FAILURES_BEFORE_REBUILD:
+        if failure.conflict or self._patience.failures < _FAILURES_BEFORE_REBUILD:
             return 0.1 * self._patience.failures
         return self._guarded(lambda: self._renew(failure.reason))
 
@@ -183,12 +183,12 @@ class Follower:
             return 0.0
         if folded:
             self._idle = self._interval
-            pause, self._pace = self._pace, min(BUSY_INTERVALS * self._interval, self._pace * 1.5)
+            pause, self._pace = self._pace, min(_BUSY_INTERVALS * self._interval, self._pace * 1.5)
             return pause
         self._pace = self._interval
         self._wake.wait(self._idle)
         self._wake.clear()
-        self._idle = min(IDLE_SECONDS, self._idle * 1.5)
+        self._idle = min(_IDLE_SECONDS, self._idle * 1.5)
         return 0.0
 
     def _present(self) -> Fold:
@@ -244,9 +244,9 @@ class Follower:
     def _renew(self, why: str) -> float:
         """Starts over with an empty table in the place of one that cannot be used."""
         since = time.monotonic() - self._renewed_at
-        if since > REBUILD_PAUSES[-1]:
+        if since > _REBUILD_PAUSES[-1]:
             self._renewals = 0
-        pause = REBUILD_PAUSES[min(self._renewals, len(REBUILD_PAUSES) - 1)]
+        pause = _REBUILD_PAUSES[min(self._renewals, len(_REBUILD_PAUSES) - 1)]
         if since < pause:
             return self._again(f"its table is unusable ({why}) though it was rebuilt just now")
         log.warning("The index's %s are rebuilt because %s.", self.replica, why)
@@ -289,4 +289,4 @@ def _step_back() -> None:
     """Lets searches go before this thread, where the system ranks threads: embedding takes a whole core."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Scored = list[tuple[str, float]]
-SPARE: Final = 32
-KEYS_A_READ: Final = 1000
-QUIET_SECONDS: Final = 2.0
+_SPARE: Final = 32
+_KEYS_A_READ: Final = 1000
+_QUIET_SECONDS: Final = 2.0
 """How long a table that failed is left alone before it is tried again."""
 
 log = logging.getLogger("backstory.index")
@@ -122,7 +122,7 @@ class LanceIndex:
         conditions = [owned(owner)]
         if message_ids is not None:
             keys = [message_key(owner, message_id) for message_id in dict.fromkeys(message_ids)]
-            conditions = [owned(owner, keys[at : at + KEYS_A_READ]) for at in range(0, len(keys), KEYS_A_READ)]
+            conditions = [owned(owner, keys[at : at + _KEYS_A_READ]) for at in range(0, len(keys), _KEYS_A_READ)]
 
         async def read(table: Any) -> list["pa.Table"]:
             columns = ["message_id", "part", "vector"]
@@ -183,7 +183,7 @@ class LanceIndex:
 
     def _give_up(self, build: Build, failure: LanceFailed) -> None:
         first = self._failed.get(build.replica, (None, 0.0))[0] != build
-        self._failed[build.replica] = (build, time.monotonic() + QUIET_SECONDS)
+        self._failed[build.replica] = (build, time.monotonic() + _QUIET_SECONDS)
         if first:
             log.error("The index's %s cannot be read: %s. Search goes on without them.", build.replica, failure.reason)
         if not failure.surroundings:
@@ -199,7 +199,7 @@ async def _answer(question: Callable[[Any], Awaitable[T]], table: Any) -> T:
 
 async def _ranked(fetch: Callable[[int], Awaitable[Scored]], limit: int) -> Scored:
     """The best `limit` messages. LanceDB breaks ties as it likes, so all that tie with the last one are fetched."""
-    count = limit + SPARE
+    count = limit + _SPARE
     while True:
         found = await fetch(count)
         best: dict[str, float] = {}

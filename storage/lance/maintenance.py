@@ -12,28 +12,28 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-KEEP_VERSIONS: Final = timedelta(seconds=90)
+_KEEP_VERSIONS: Final = timedelta(seconds=90)
 """Older versions of a table are removed; readers in other processes may still be looking at younger ones."""
-NICENESS: Final = 10
-FAILED, OUT_OF_TIME, LEFT_ALONE = 1, 3, 4
+_NICENESS: Final = 10
+_FAILED, _OUT_OF_TIME, _LEFT_ALONE = 1, 3, 4
 
 
 def main(arguments: list[str]) -> int:
     """Errors: none; the exit code says."""
     uri, table, seconds = arguments
-    _watch(_until_input_ends, LEFT_ALONE)
-    _watch(lambda: threading.Event().wait(float(seconds)), OUT_OF_TIME)
+    _watch(_until_input_ends, _LEFT_ALONE)
+    _watch(lambda: threading.Event().wait(float(seconds)), _OUT_OF_TIME)
     if hasattr(os, "nice"):
-        os.nice(NICENESS)
+        os.nice(_NICENESS)
     os.environ.setdefault("LANCEDB_LOG", "error")
     os.environ.setdefault("LANCE_CPU_THREADS", "1")
     import lancedb
 
     try:
-        lancedb.connect(uri).open_table(table).optimize(cleanup_older_than=KEEP_VERSIONS)
+        lancedb.connect(uri).open_table(table).optimize(cleanup_older_than=_KEEP_VERSIONS)
     except Exception as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201 - the parent reads it
-        return FAILED
+        return _FAILED
     return 0
 
 

@@ -3,8 +3,8 @@
 import logging
 from typing import Final
 
-FIRST_PAUSE: Final = 0.5
-LONGEST_PAUSE: Final = 30.0
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 30.0
 
 log = logging.getLogger("backstory.index")
 
@@ -23,7 +23,7 @@ class Patience:
         if why not in self._said:
             self._said.add(why)
             log.warning("%s waits: %s It will be tried again.", self._what, why if why.endswith(".") else why + ".")
-        return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self.failures - 1, 10)))
+        return float(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self.failures - 1, 10)))
 
     def worked(self) -> None:
         """Forgets the failures."""

@@ -26,7 +26,7 @@ class Entry:
     position: Position
 
 
-def schema_of(build: Build) -> "pa.Schema":
+def _schema_of(build: Build) -> "pa.Schema":
     """The build's columns. `owner` and `key` are hashes to filter on; (xid, change_id) is the row's position."""
     import pyarrow as pa
 
@@ -57,7 +57,7 @@ async def _create(connection: Connection, build: Build) -> Any:
     from lancedb.index import FTS, BTree
 
     db = await connection.db()
-    table = await db.create_table(build.table, schema=schema_of(build))
+    table = await db.create_table(build.table, schema=_schema_of(build))
     await table.create_index("owner", config=BTree())
     if build.replica == "keywords":
         # The terms come analysed: whatever this tokenizer changed or dropped could never be found again.
@@ -98,4 +98,4 @@ def rows(build: Build, entries: Sequence[Entry], vectors: Vector | None = None) 
     else:
         flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
         columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, build.dimension)
-    return pa.table(columns, schema=schema_of(build))
+    return pa.table(columns, schema=_schema_of(build))

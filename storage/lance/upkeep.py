@@ -12,16 +12,16 @@ from typing import Final
 
 from storage.lance.folding import Fold
 
-WRITES: Final = 24
+_WRITES: Final = 24
 """Every write leaves a fragment, and every fragment costs each query 0.1 ms."""
-ROWS: Final = 3000
+_ROWS: Final = 3000
 """Rows not in the indices yet are searched one by one."""
-PAUSE_SECONDS: Final = 10.0
-PAUSE_SHARE: Final = 5
+_PAUSE_SECONDS: Final = 10.0
+_PAUSE_SHARE: Final = 5
 """An optimization rewrites the table; large ones are spaced by so many times what they take."""
-BACKLOG: Final = 4
+_BACKLOG: Final = 4
 """Times the limit above which a table is not spared any longer, as after a large import."""
-LIMIT_SECONDS: Final = 300
+_LIMIT_SECONDS: Final = 300
 
 log = logging.getLogger("backstory.index")
 
@@ -38,7 +38,9 @@ class _Child:
 class Upkeep:
     """At most one optimizing process at a time, for whichever table needs it."""
 
-    def __init__(self, uri: str, *, writes: int = WRITES, rows: int = ROWS, limit_seconds: int = LIMIT_SECONDS) -> None:
+    def __init__(
+        self, uri: str, *, writes: int = _WRITES, rows: int = _ROWS, limit_seconds: int = _LIMIT_SECONDS
+    ) -> None:
         self._uri = uri
         self._writes = writes
         self._rows = rows
@@ -60,7 +62,7 @@ class Upkeep:
         now, table = time.monotonic(), fold.build.table
         if now < self._barred.get(table, 0.0):
             return False
-        if fold.writes >= BACKLOG * self._writes:
+        if fold.writes >= _BACKLOG * self._writes:
             return True
         return (fold.writes >= self._writes or fold.rows >= self._rows) and now >= self._resting.get(table, 0.0)
 
@@ -108,7 +110,7 @@ class Upkeep:
             return
         self._child = None
         took = time.monotonic() - child.started
-        self._resting[child.fold.build.table] = time.monotonic() + max(PAUSE_SECONDS, PAUSE_SHARE * took)
+        self._resting[child.fold.build.table] = time.monotonic() + max(_PAUSE_SECONDS, _PAUSE_SHARE * took)
         said = self._close(child)
         if child.process.returncode != 0:
             self._barred[child.fold.build.table] = time.monotonic() + self._limit

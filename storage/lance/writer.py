@@ -19,9 +19,9 @@ from storage.lance.index import LanceIndex
 from storage.lance.patience import Patience
 from storage.lance.upkeep import Upkeep
 
-EMBEDDED_PARTS: Final = 8
-LOCK_RETRY_SECONDS: Final = 1.0
-WAIT_STEP_SECONDS: Final = 0.02
+_EMBEDDED_PARTS: Final = 8
+_LOCK_RETRY_SECONDS: Final = 1.0
+_WAIT_STEP_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class IndexWriter:
         lock_path: str | Path | None = None,
         *,
         interval: float = 0.25,
-        embedded_parts: int = EMBEDDED_PARTS,
+        embedded_parts: int = _EMBEDDED_PARTS,
         upkeep: bool = True,
     ) -> None:
         index.attach(store)
@@ -124,7 +124,7 @@ class IndexWriter:
                 return True
             if time.monotonic() >= deadline:
                 return False
-            time.sleep(WAIT_STEP_SECONDS)
+            time.sleep(_WAIT_STEP_SECONDS)
 
     def lag(self) -> Lag:
         """How far behind the record the index is now."""
@@ -172,7 +172,7 @@ class IndexWriter:
             except Timeout:
                 self._tried.set()
                 patience.worked()
-                stopping.wait(LOCK_RETRY_SECONDS)
+                stopping.wait(_LOCK_RETRY_SECONDS)
             except OSError as error:
                 why = error.strerror or type(error).__name__
                 stopping.wait(patience.failed(f"its lock cannot be taken ({why})"))
@@ -197,7 +197,7 @@ class IndexWriter:
         self._followers = followers
         self._holding.set()
         self._tried.set()
-        while not stopping.wait(LOCK_RETRY_SECONDS) and self._lock_identity() == taken:
+        while not stopping.wait(_LOCK_RETRY_SECONDS) and self._lock_identity() == taken:
             pass
         self._holding.clear()
         self._followers = []

@@ -10,8 +10,8 @@ from storage.sql.reading import SqlRecords
 from storage.sql.rows import SESSION_FIELDS, columns_of, from_document, to_session
 from storage.sql.tables import changes, message_revisions, messages, sessions
 
-PAGE = 500
-SHOWN = 10
+_PAGE = 500
+_SHOWN = 10
 
 
 def audit_sessions(db: Connection) -> list[str]:
@@ -23,15 +23,15 @@ def audit_sessions(db: Connection) -> list[str]:
         for row in db.execute(query).all()
         for owner, session in [(Owner(row.tenant_id, row.user_id), to_session(row[len(columns) :]))]
         for finding in (
-            *message_findings(db, owner, session),
-            *revision_findings(db, owner, session, row.revision_count, row.revision_digest),
+            *_message_findings(db, owner, session),
+            *_revision_findings(db, owner, session, row.revision_count, row.revision_digest),
         )
     ]
 
 
-def message_findings(db: Connection, owner: Owner, session: Session) -> Iterator[str]:
+def _message_findings(db: Connection, owner: Owner, session: Session) -> Iterator[str]:
     total, count, last, altered = add_digest("", []), 0, 0, list[int]()
-    for message in stored_messages(db, owner, session):
+    for message in _stored_messages(db, owner, session):
         count, last = count + 1, message.seq
         total = add_digest(total, [message.digest])
         if message.digest != digest_of(message):
@@ -42,26 +42,26 @@ def message_findings(db: Connection, owner: Owner, session: Session) -> Iterator
         yield f"messages were altered after they were recorded: seq {listed(altered)}"
     if total != add_digest(session.message_digest, []):
         yield "the stored messages are not the recorded ones"
-    erased = erased_count(db, owner, session.session_id)
+    erased = _erased_count(db, owner, session.session_id)
     if last > session.last_seq or session.last_seq - count != erased:
         yield f"of the numbers 1 to {session.last_seq} {count} are stored and {erased} were erased"
 
 
-def stored_messages(db: Connection, owner: Owner, session: Session) -> Iterator[Message]:
+def _stored_messages(db: Connection, owner: Owner, session: Session) -> Iterator[Message]:
     """By seq, a page at a time: a session may be longer than memory."""
     records, seen = SqlRecords(db, owner), 0
-    while page := records.stretch(session.session_id, seen + 1, PAGE):
+    while page := records.stretch(session.session_id, seen + 1, _PAGE):
         yield from page
         seen = page[-1].seq
 
 
-def revision_findings(
+def _revision_findings(
     db: Connection, owner: Owner, session: Session, recorded: int, recorded_digest: str
 ) -> Iterator[str]:
     """About the partial messages that were replaced, which are kept too."""
     query = (
         select(messages.c.seq, message_revisions.c.document)
-        .join(messages, and_(*(messages.c[name] == message_revisions.c[name] for name in OWN_MESSAGE)))
+        .join(messages, and_(*(messages.c[name] == message_revisions.c[name] for name in _OWN_MESSAGE)))
         .where(messages.c.tenant_id == owner.tenant_id, messages.c.user_id == owner.user_id)
         .where(messages.c.session_id == session.session_id)
     )
@@ -79,10 +79,10 @@ def revision_findings(
         yield "the stored revisions are not the recorded ones"
 
 
-OWN_MESSAGE = ("tenant_id", "user_id", "message_id")
+_OWN_MESSAGE = ("tenant_id", "user_id", "message_id")
 
 
-def erased_count(db: Connection, owner: Owner, session_id: str) -> int:
+def _erased_count(db: Connection, owner: Owner, session_id: str) -> int:
     query = select(func.count()).where(
         changes.c.tenant_id == owner.tenant_id,
         changes.c.user_id == owner.user_id,
@@ -93,4 +93,4 @@ def erased_count(db: Connection, owner: Owner, session_id: str) -> int:
 
 
 def listed(seqs: list[int]) -> str:
-    return ", ".join(map(str, seqs[:SHOWN])) + (" and more" if len(seqs) > SHOWN else "")
+    return ", ".join(map(str, seqs[:_SHOWN])) + (" and more" if len(seqs) > _SHOWN else "")

@@ -6,7 +6,7 @@ Functions and Their Application to Memory Integrity Checking", ASIACRYPT 2003). 
 
 from collections.abc import Iterable
 
-MODULUS = 1 << 256
+_MODULUS = 1 << 256
 
 
 def add_digest(total: str, digests: Iterable[str]) -> str:
@@ -18,4 +18,4 @@ def remove_digest(total: str, digests: Iterable[str]) -> str:
 
 
 def rendered(value: int) -> str:
-    return f"{value % MODULUS:064x}"
+    return f"{value % _MODULUS:064x}"

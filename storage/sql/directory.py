@@ -27,7 +27,7 @@ class SqlDirectory:
     @contextmanager
     def read(self, tenant_id: str) -> Iterator[People]:
         with self._database.reading() as db:
-            yield SqlPeople(db, tenant_id)
+            yield _SqlPeople(db, tenant_id)
 
     @contextmanager
     def write(self, tenant_id: str) -> Iterator[People]:
@@ -35,7 +35,7 @@ class SqlDirectory:
             if not self._database.is_sqlite:
                 key = int.from_bytes(blake2b(f"people of {tenant_id}".encode(), digest_size=8).digest(), signed=True)
                 db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
-            yield SqlPeople(db, tenant_id)
+            yield _SqlPeople(db, tenant_id)
 
     def add_token(self, token: ApiToken) -> None:
         with self._database.writing() as db:
@@ -53,12 +53,12 @@ class SqlDirectory:
     def token(self, token_id: str) -> ApiToken | None:
         with self._database.reading() as db:
             row = db.execute(select(api_tokens).where(api_tokens.c.token_id == token_id)).first()
-        return None if row is None else to_token(row)
+        return None if row is None else _to_token(row)
 
     def tokens(self) -> list[ApiToken]:
         with self._database.reading() as db:
             rows = db.execute(select(api_tokens).order_by(api_tokens.c.created_at, api_tokens.c.token_id))
-            return [to_token(row) for row in rows]
+            return [_to_token(row) for row in rows]
 
     def revoke_token(self, token_id: str, at: datetime) -> None:
         with self._database.writing() as db:
@@ -79,7 +79,7 @@ class SqlDirectory:
                 )
 
 
-def to_token(row: Any) -> ApiToken:
+def _to_token(row: Any) -> ApiToken:
     return ApiToken(
         token_id=row.token_id,
         owner=Owner(row.tenant_id, row.user_id),
@@ -92,16 +92,16 @@ def to_token(row: Any) -> ApiToken:
     )
 
 
-def to_user(row: Any) -> User:
+def _to_user(row: Any) -> User:
     return User(row.user_id, row.created_at, row.display_name, row.merged_into)
 
 
-def to_event(row: Any) -> UserEvent:
+def _to_event(row: Any) -> UserEvent:
     identity = None if row.kind is None else Identity(row.kind, row.value)
     return UserEvent(row.user_id, row.action, row.happened_at, identity, row.other_user_id)
 
 
-class SqlPeople:
+class _SqlPeople:
     """Implements memory.ports.People over one connection."""
 
     def __init__(self, db: Connection, tenant_id: str) -> None:
@@ -114,13 +114,13 @@ class SqlPeople:
 
     def user(self, user_id: str) -> User | None:
         row = self._db.execute(select(users).where(self._own(users, user_id))).first()
-        return None if row is None else to_user(row)
+        return None if row is None else _to_user(row)
 
     def users(self, limit: int, after: str | None = None) -> list[User]:
         query = select(users).where(self._own(users), users.c.merged_into.is_(None))
         if after is not None:
             query = query.where(users.c.user_id > after)
-        return [to_user(row) for row in self._db.execute(query.order_by(users.c.user_id).limit(limit))]
+        return [_to_user(row) for row in self._db.execute(query.order_by(users.c.user_id).limit(limit))]
 
     def users_with(self, identity: Identity) -> list[User]:
         same = (users.c.tenant_id == identities.c.tenant_id) & (users.c.user_id == identities.c.user_id)
@@ -130,7 +130,7 @@ class SqlPeople:
             .where(self._own(identities), identities.c.kind == identity.kind, identities.c.value == identity.value)
             .order_by(identities.c.linked_at, users.c.user_id)
         )
-        return [to_user(row) for row in self._db.execute(query)]
+        return [_to_user(row) for row in self._db.execute(query)]
 
     def identities(self, user_id: str) -> list[Identity]:
         query = select(identities).where(self._own(identities, user_id))
@@ -141,7 +141,7 @@ class SqlPeople:
         merged = select(users.c.user_id).where(self._own(users), users.c.merged_into == user_id)
         whose = or_(identity_history.c.user_id == user_id, identity_history.c.user_id.in_(merged))
         query = select(identity_history).where(self._own(identity_history), whose)
-        return [to_event(row) for row in self._db.execute(query.order_by(identity_history.c.event_id))]
+        return [_to_event(row) for row in self._db.execute(query.order_by(identity_history.c.event_id))]
 
     def add_user(self, user: User) -> None:
         self._db.execute(

@@ -20,41 +20,41 @@ from storage.sql.failures import explained_errors
 from storage.sql.turnstile import Turnstile
 
 BUSY_TIMEOUT_S = 30
-RETRY_S = (0.0005, 0.004)
-SQLITE = "sqlite:///"
-GIVE = "give sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+_RETRY_S = (0.0005, 0.004)
+_SQLITE = "sqlite:///"
+_GIVE = "give sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
 
 
 def sqlite_url(path: Path) -> str:
     """The URL of a SQLite file."""
-    return f"{SQLITE}{path.absolute()}"
+    return f"{_SQLITE}{path.absolute()}"
 
 
-def parse_url(url: str) -> URL:
+def _parse_url(url: str) -> URL:
     """`url` with the driver that we bring. Errors: Invalid for a database that we do not speak."""
-    if url.startswith(SQLITE):
+    if url.startswith(_SQLITE):
         # All that follows is the file's path, whatever characters it has.
-        path = url.removeprefix(SQLITE)
+        path = url.removeprefix(_SQLITE)
         if path in ("", ":memory:"):
             raise Invalid("The database URL", "names no file", "give sqlite:///FILE")
         return URL.create("sqlite", database=str(Path(path).expanduser().absolute()))
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise Invalid("The database URL", "cannot be read", GIVE) from None
+        raise Invalid("The database URL", "cannot be read", _GIVE) from None
     if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
-    raise Invalid("The database URL", f"begins with {parsed.drivername!r}", GIVE)
+    raise Invalid("The database URL", f"begins with {parsed.drivername!r}", _GIVE)
 
 
 class Database:
     """An engine with read and write transactions. Writes of one process queue up instead of polling a file lock."""
 
     def __init__(self, url: str) -> None:
-        self.url = parse_url(url)
+        self.url = _parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._turn = Turnstile(BUSY_TIMEOUT_S)
-        self.engine = sqlite_engine(Path(str(self.url.database))) if self.is_sqlite else postgresql_engine(self.url)
+        self.engine = _sqlite_engine(Path(str(self.url.database))) if self.is_sqlite else _postgresql_engine(self.url)
 
     def where(self) -> str:
         """The database's name for messages; never its password."""
@@ -83,25 +83,25 @@ class Database:
         self.engine.dispose()
 
 
-def sqlite_engine(path: Path) -> Engine:
+def _sqlite_engine(path: Path) -> Engine:
     engine = create_engine(
-        "sqlite://", creator=partial(connect_sqlite, path), poolclass=QueuePool, pool_size=16, max_overflow=48
+        "sqlite://", creator=partial(_connect_sqlite, path), poolclass=QueuePool, pool_size=16, max_overflow=48
     )
-    event.listen(engine, "begin", begin_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def postgresql_engine(url: URL) -> Engine:
+def _postgresql_engine(url: URL) -> Engine:
     engine = create_engine(url, pool_size=8, max_overflow=24, pool_pre_ping=True, isolation_level="REPEATABLE READ")
-    event.listen(engine, "connect", prepare_postgresql)
+    event.listen(engine, "connect", _prepare_postgresql)
     return engine
 
 
-def connect_sqlite(path: Path) -> sqlite3.Connection:
-    make_private_file(path)
+def _connect_sqlite(path: Path) -> sqlite3.Connection:
+    _make_private_file(path)
     db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
-        switch_to_wal(db)
+        _switch_to_wal(db)
         # Erased rows are overwritten, not only unlinked.
         for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "journal_size_limit=67108864"):
             db.execute(f"PRAGMA {pragma}").close()
@@ -111,7 +111,7 @@ def connect_sqlite(path: Path) -> sqlite3.Connection:
     return db
 
 
-def make_private_file(path: Path) -> None:
+def _make_private_file(path: Path) -> None:
     """Nobody but its user may read a person's memory; SQLite gives its side files the same rights."""
     if path.exists():
         return
@@ -125,12 +125,12 @@ def make_private_file(path: Path) -> None:
         ) from error
 
 
-def switch_to_wal(db: sqlite3.Connection) -> None:
+def _switch_to_wal(db: sqlite3.Connection) -> None:
     """The first opening of a file switches its journal. SQLite does not wait there for another that does the same."""
-    insist(db, "PRAGMA journal_mode=WAL")
+    _insist(db, "PRAGMA journal_mode=WAL")
 
 
-def begin_sqlite(db: Connection) -> None:
+def _begin_sqlite(db: Connection) -> None:
     driver: Any = db.connection.dbapi_connection
     if not db.get_execution_options().get("immediate", False):
         driver.execute("BEGIN").close()
@@ -138,12 +138,12 @@ def begin_sqlite(db: Connection) -> None:
     # SQLite's own waiting sleeps up to a tenth of a second at a time, while those who come later take the lock.
     driver.execute("PRAGMA busy_timeout=0").close()
     try:
-        insist(driver, "BEGIN IMMEDIATE")
+        _insist(driver, "BEGIN IMMEDIATE")
     finally:
         driver.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}").close()
 
 
-def insist(db: sqlite3.Connection, statement: str) -> None:
+def _insist(db: sqlite3.Connection, statement: str) -> None:
     """Tries again and again while another process holds the lock, until the time-out."""
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:
@@ -153,10 +153,10 @@ def insist(db: sqlite3.Connection, statement: str) -> None:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > deadline:
                 raise
-            time.sleep(random.uniform(*RETRY_S))
+            time.sleep(random.uniform(*_RETRY_S))
 
 
-def prepare_postgresql(connection: Any, _record: object) -> None:
+def _prepare_postgresql(connection: Any, _record: object) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"SET lock_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
     connection.commit()

@@ -36,7 +36,7 @@ from storage.sql.tables import (
 )
 from storage.sql.writing import SqlWritableRecords
 
-PAGE = 500
+_PAGE = 500
 
 
 def move_record(db: Connection, source: Owner, target: Owner, at: datetime) -> None:
@@ -110,8 +110,8 @@ class _Move:
         self._insert(memory_strategies, [{**row, "name": moved.session_id} for row in strategies])
 
     def _pages(self, session_id: str, last_seq: int) -> Iterator[list[Message]]:
-        for first in range(1, last_seq + 1, PAGE):
-            yield SqlRecords(self._db, self._source).transcript(session_id, first, first + PAGE - 1)
+        for first in range(1, last_seq + 1, _PAGE):
+            yield SqlRecords(self._db, self._source).transcript(session_id, first, first + _PAGE - 1)
 
     def _renumbered(self, message: Message, session_id: str) -> Message:
         """The message under an id that is free at the target; its revisions follow."""

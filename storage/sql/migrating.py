@@ -9,31 +9,31 @@ from storage.sql.engine import Database
 from storage.sql.statements import FOREIGN_END
 from storage.sql.tables import feed_origin
 
-SCRIPTS = Path(__file__).with_name("migrations")
+_SCRIPTS = Path(__file__).with_name("migrations")
 
 
 VERSION_TABLE = "alembic_version"
 
 # Any constant: what the processes that migrate one PostgreSQL database agree on.
-MIGRATION_LOCK = 0x4261636B
-LOCK = text("SELECT pg_advisory_xact_lock(:key)")
+_MIGRATION_LOCK = 0x4261636B
+_LOCK = text("SELECT pg_advisory_xact_lock(:key)")
 
 
 def known_versions() -> list[str]:
     """The versions that this program can bring a database to, oldest first."""
-    return sorted(path.name.split("_")[0] for path in (SCRIPTS / "versions").glob("[0-9]*.py"))
+    return sorted(path.name.split("_")[0] for path in (_SCRIPTS / "versions").glob("[0-9]*.py"))
 
 
-def stored_version(db: Connection) -> str | None:
+def _stored_version(db: Connection) -> str | None:
     """The database's version; None for an empty database."""
     if not inspect(db).has_table(VERSION_TABLE):
         return None
     return db.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 (a constant)
 
 
-def check_version(db: Connection, where: str) -> bool:
+def _check_version(db: Connection, where: str) -> bool:
     """Whether the database is up to date. Errors: StorageFailed when it comes from a newer program."""
-    version, known = stored_version(db), known_versions()
+    version, known = _stored_version(db), known_versions()
     if version is not None and version not in known:
         raise StorageFailed(
             f"The database {where} is of version {version}, newer than this Backstory knows ({known[-1]}); "
@@ -45,14 +45,14 @@ def check_version(db: Connection, where: str) -> bool:
 def migrate(database: Database) -> bool:
     """Applies what is missing, once, whoever else starts at the same moment; returns whether anything was."""
     with database.reading() as db:
-        if check_version(db, database.where()):
+        if _check_version(db, database.where()):
             return False
     with database.writing() as db:
         if not database.is_sqlite:
-            db.execute(LOCK, {"key": MIGRATION_LOCK})
-        if check_version(db, database.where()):
+            db.execute(_LOCK, {"key": _MIGRATION_LOCK})
+        if _check_version(db, database.where()):
             return False
-        upgrade(db)
+        _upgrade(db)
     return True
 
 
@@ -65,7 +65,7 @@ def adopt_feed(database: Database) -> None:
         if db.execute(FOREIGN_END).scalar() is None:
             return
     with database.writing() as db:
-        db.execute(LOCK, {"key": MIGRATION_LOCK})
+        db.execute(_LOCK, {"key": _MIGRATION_LOCK})
         end = db.execute(FOREIGN_END).scalar()
         if end is not None:
             db.execute(update(feed_origin).values(base=end))
@@ -74,20 +74,20 @@ def adopt_feed(database: Database) -> None:
 def require_current(database: Database) -> None:
     """Makes the tables of an empty database. Errors: StorageFailed when one in use waits for `backstory migrate`."""
     with database.reading() as db:
-        empty = stored_version(db) is None
+        empty = _stored_version(db) is None
     if empty:
         migrate(database)
     with database.reading() as db:
-        if not check_version(db, database.where()):
+        if not _check_version(db, database.where()):
             raise StorageFailed(f"The database {database.where()} is not up to date; run `backstory migrate`.")
 
 
-def upgrade(db: Connection) -> None:
+def _upgrade(db: Connection) -> None:
     # Late: it costs a third of a second, and is needed once in a database's life.
     from alembic import command
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = db
     command.upgrade(config, known_versions()[-1])

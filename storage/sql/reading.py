@@ -39,9 +39,9 @@ from storage.sql.types import Micros, SafeText, to_stored
 T = TypeVar("T")
 
 # Below the smallest limit on bound parameters of the databases we speak.
-CHUNK = 400
-TITLES = 500
-ENDLESS = 2**62
+_CHUNK = 400
+_TITLES = 500
+_ENDLESS = 2**62
 
 
 class SqlRecords:
@@ -86,15 +86,15 @@ class SqlRecords:
         # Databases disagree on what letters are the same; Python has the say.
         sought, found = where.title.casefold(), list[Session]()
         while len(found) < limit:
-            page = self._sessions(where, TITLES, before)
+            page = self._sessions(where, _TITLES, before)
             found += [session for session in page if sought in (session.title or "").casefold()]
-            if len(page) < TITLES:
+            if len(page) < _TITLES:
                 break
             before = page[-1].last_activity_at, page[-1].session_id
         return found[:limit]
 
     def _sessions(self, where: SessionFilter, limit: int, before: tuple[datetime, str] | None) -> list[Session]:
-        query = select(*columns_of(sessions, SESSION_FIELDS)).where(self._mine(sessions), *session_conditions(where))
+        query = select(*columns_of(sessions, SESSION_FIELDS)).where(self._mine(sessions), *_session_conditions(where))
         if before is not None:
             last = tuple_(literal(before[0], Micros()), literal(before[1], SafeText()))
             query = query.where(tuple_(sessions.c.last_activity_at, sessions.c.session_id) < last)
@@ -121,21 +121,21 @@ class SqlRecords:
     def transcript(
         self, session_id: str, from_seq: int = 1, to_seq: int | None = None, last: int | None = None
     ) -> list[Message]:
-        stretch = {"place": session_id, "first": from_seq, "last": ENDLESS if to_seq is None else to_seq}
+        stretch = {"place": session_id, "first": from_seq, "last": _ENDLESS if to_seq is None else to_seq}
         if last is None:
             return self._many_messages(sql.TRANSCRIPT, **stretch)
         return self._many_messages(sql.TRANSCRIPT_END, **stretch, most=last)[::-1]
 
     def stretch(self, session_id: str, from_seq: int, limit: int) -> list[Message]:
         """The first `limit` messages from `from_seq` on."""
-        return self._many_messages(sql.TRANSCRIPT_START, place=session_id, first=from_seq, last=ENDLESS, most=limit)
+        return self._many_messages(sql.TRANSCRIPT_START, place=session_id, first=from_seq, last=_ENDLESS, most=limit)
 
     def windows(self, spans: Sequence[tuple[str, int, int]]) -> list[Message]:
-        whole = [[to_stored(session_id), first, last] for session_id, first, last in joined(spans)]
+        whole = [[to_stored(session_id), first, last] for session_id, first, last in _joined(spans)]
         return self._many_messages(sql.WINDOWS[self._db.dialect.name], spans=whole) if whole else []
 
     def all_messages(self, where: MessageFilter, after: tuple[str, int] | None, limit: int) -> list[Message]:
-        query = sql.MESSAGES.where(*message_conditions(where))
+        query = sql.MESSAGES.where(*_message_conditions(where))
         if after is not None:
             last = tuple_(literal(after[0], SafeText()), literal(after[1], messages.c.seq.type))
             query = query.where(tuple_(messages.c.session_id, messages.c.seq) > last)
@@ -159,7 +159,7 @@ class SqlRecords:
 
     def unsettled_messages(self, position: Position, limit: int) -> list[Message]:
         found: dict[str, Message] = {}
-        end = Position(ENDLESS, ENDLESS)
+        end = Position(_ENDLESS, _ENDLESS)
         # A message that changed often comes often: read on until enough different ones are found.
         while len(found) < limit:
             bounds = {**place(position), "end_xid": end.xid, "end_change_id": end.change_id, "most": limit}
@@ -207,7 +207,7 @@ class SqlRecords:
         return int(self._rows(sql.REVISION).scalar() or 0)
 
 
-def scope_conditions(table: Table, where: SessionFilter | MessageFilter) -> Iterator[ColumnElement[bool]]:
+def _scope_conditions(table: Table, where: SessionFilter | MessageFilter) -> Iterator[ColumnElement[bool]]:
     if where.scope == "global":
         yield table.c.project_id.is_(None)
     elif where.scope == "project":
@@ -216,8 +216,8 @@ def scope_conditions(table: Table, where: SessionFilter | MessageFilter) -> Iter
         yield table.c.project_id == where.project_id
 
 
-def session_conditions(where: SessionFilter) -> Iterator[ColumnElement[bool]]:
-    yield from scope_conditions(sessions, where)
+def _session_conditions(where: SessionFilter) -> Iterator[ColumnElement[bool]]:
+    yield from _scope_conditions(sessions, where)
     if where.archived is not None:
         yield sessions.c.archived_at.is_not(None) if where.archived else sessions.c.archived_at.is_(None)
     for column, value in (
@@ -228,8 +228,8 @@ def session_conditions(where: SessionFilter) -> Iterator[ColumnElement[bool]]:
             yield column == value
 
 
-def message_conditions(where: MessageFilter) -> Iterator[ColumnElement[bool]]:
-    yield from scope_conditions(messages, where)
+def _message_conditions(where: MessageFilter) -> Iterator[ColumnElement[bool]]:
+    yield from _scope_conditions(messages, where)
     for column, value in (
         (messages.c.session_id, where.session_id),
         (messages.c.role, where.role),
@@ -243,7 +243,7 @@ def message_conditions(where: MessageFilter) -> Iterator[ColumnElement[bool]]:
         yield messages.c.occurred_at < where.until
 
 
-def joined(spans: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+def _joined(spans: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
     """The same stretches in order, those that touch or overlap as one."""
     whole: list[tuple[str, int, int]] = []
     for session_id, first, last in sorted(span for span in spans if span[1] <= span[2]):
@@ -254,7 +254,7 @@ def joined(spans: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
     return whole
 
 
-def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
+def chunks(values: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
     rest = iter(values)
     while part := list(islice(rest, size)):
         yield part

@@ -56,28 +56,28 @@ def owned(table: FromClause) -> ColumnElement[bool]:
     return and_(table.c.tenant_id == bindparam("owner_tenant"), table.c.user_id == bindparam("owner_user"))
 
 
-def any_of(column: ColumnElement[str]) -> ColumnElement[bool]:
+def _any_of(column: ColumnElement[str]) -> ColumnElement[bool]:
     return column.in_(bindparam("wanted", expanding=True, type_=SafeText()))
 
 
 # Sessions
 
 
-def one_session(*conditions: ColumnElement[bool]) -> Select[Any]:
+def _one_session(*conditions: ColumnElement[bool]) -> Select[Any]:
     return select(*columns_of(sessions, SESSION_FIELDS)).where(owned(sessions), *conditions).limit(1)
 
 
 def open_session(*conditions: ColumnElement[bool]) -> Select[Any]:
-    return one_session(sessions.c.archived_at.is_(None), *conditions).order_by(
+    return _one_session(sessions.c.archived_at.is_(None), *conditions).order_by(
         sessions.c.last_activity_at.desc(), sessions.c.session_id.desc()
     )
 
 
-SESSION_BY_ID = one_session(sessions.c.session_id == bindparam("wanted"))
-SESSION_BY_EXTERNAL_ID = one_session(sessions.c.external_id == bindparam("wanted"))
+SESSION_BY_ID = _one_session(sessions.c.session_id == bindparam("wanted"))
+SESSION_BY_EXTERNAL_ID = _one_session(sessions.c.external_id == bindparam("wanted"))
 OPEN_GLOBAL_SESSION = open_session(sessions.c.project_id.is_(None))
 OPEN_PROJECT_SESSION = open_session(sessions.c.project_id == bindparam("wanted"))
-LATEST_ARCHIVED_SESSION = one_session(sessions.c.archived_at.is_not(None)).order_by(
+LATEST_ARCHIVED_SESSION = _one_session(sessions.c.archived_at.is_not(None)).order_by(
     sessions.c.archived_at.desc(), sessions.c.last_activity_at.desc(), sessions.c.session_id.desc()
 )
 MESSAGE_COUNT = select(func.coalesce(func.sum(sessions.c.message_count), 0)).where(owned(sessions))
@@ -100,16 +100,16 @@ UPDATE_REVISIONS_OF_SESSION = (
 # Messages
 
 MESSAGES = select(*columns_of(messages, MESSAGE_FIELDS)).where(owned(messages))
-MESSAGES_BY_ID = MESSAGES.where(any_of(messages.c.message_id))
-BY_CLIENT_ID = MESSAGES.where(any_of(messages.c.client_id))
-BY_CLIENT_ID_IN_SESSION = BY_CLIENT_ID.where(messages.c.session_id == bindparam("place"))
-BY_CLIENT_ID_IN_GLOBAL = BY_CLIENT_ID.where(messages.c.project_id.is_(None))
-BY_CLIENT_ID_IN_PROJECT = BY_CLIENT_ID.where(messages.c.project_id == bindparam("place"))
-STRETCH = MESSAGES.where(
+MESSAGES_BY_ID = MESSAGES.where(_any_of(messages.c.message_id))
+_BY_CLIENT_ID = MESSAGES.where(_any_of(messages.c.client_id))
+BY_CLIENT_ID_IN_SESSION = _BY_CLIENT_ID.where(messages.c.session_id == bindparam("place"))
+BY_CLIENT_ID_IN_GLOBAL = _BY_CLIENT_ID.where(messages.c.project_id.is_(None))
+BY_CLIENT_ID_IN_PROJECT = _BY_CLIENT_ID.where(messages.c.project_id == bindparam("place"))
+_STRETCH = MESSAGES.where(
     messages.c.session_id == bindparam("place"), messages.c.seq.between(bindparam("first"), bindparam("last"))
 )
-TRANSCRIPT = STRETCH.order_by(messages.c.seq)
-TRANSCRIPT_END = STRETCH.order_by(messages.c.seq.desc()).limit(bindparam("most", type_=Integer()))
+TRANSCRIPT = _STRETCH.order_by(messages.c.seq)
+TRANSCRIPT_END = _STRETCH.order_by(messages.c.seq.desc()).limit(bindparam("most", type_=Integer()))
 TRANSCRIPT_START = TRANSCRIPT.limit(bindparam("most", type_=Integer()))
 
 
@@ -134,11 +134,11 @@ WINDOWS = {
 }
 INSERT_MESSAGE = messages.insert()
 REVISIONS_OF_MESSAGES = select(message_revisions.c.message_id, message_revisions.c.document).where(
-    owned(message_revisions), any_of(message_revisions.c.message_id)
+    owned(message_revisions), _any_of(message_revisions.c.message_id)
 )
 
 
-def speakers() -> Any:
+def _speakers() -> Any:
     """Distinct names by jumping from one to the next in the index: as fast as there are few, however much they said."""
     said = owned(messages) & messages.c.speaker.is_not(None)
     names = select(func.min(messages.c.speaker).label("name")).where(said).cte("names", recursive=True)
@@ -147,7 +147,7 @@ def speakers() -> Any:
 
 
 def participants(in_project: bool) -> Select[Any]:
-    names = speakers()
+    names = _speakers()
     query = select(names.c.name).where(names.c.name.is_not(None))
     if in_project:
         here = messages.c.project_id == bindparam("place")
@@ -160,11 +160,11 @@ PARTICIPANTS_OF_PROJECT = participants(in_project=True)
 
 # What is known besides the messages
 
-SUMMARIES = select(*columns_of(summaries, SUMMARY_FIELDS)).where(
+_SUMMARIES = select(*columns_of(summaries, SUMMARY_FIELDS)).where(
     owned(summaries), summaries.c.session_id == bindparam("wanted")
 )
-SUMMARIES_IN_ORDER = SUMMARIES.order_by(summaries.c.version)
-LATEST_SUMMARY = SUMMARIES.order_by(summaries.c.version.desc()).limit(1)
+SUMMARIES_IN_ORDER = _SUMMARIES.order_by(summaries.c.version)
+LATEST_SUMMARY = _SUMMARIES.order_by(summaries.c.version.desc()).limit(1)
 
 
 def latest_summaries() -> Select[Any]:
@@ -198,9 +198,9 @@ def entries(table: Table) -> Select[Any]:
 
 
 USER_CONTEXT = entries(user_context)
-USER_CONTEXT_BY_KEY = USER_CONTEXT.where(any_of(user_context.c.key))
+USER_CONTEXT_BY_KEY = USER_CONTEXT.where(_any_of(user_context.c.key))
 USER_CONTEXT_HISTORY = entries(user_context_history)
-USER_CONTEXT_HISTORY_BY_KEY = USER_CONTEXT_HISTORY.where(any_of(user_context_history.c.key))
+USER_CONTEXT_HISTORY_BY_KEY = USER_CONTEXT_HISTORY.where(_any_of(user_context_history.c.key))
 STRATEGY = select(memory_strategies.c.strategy).where(
     owned(memory_strategies),
     memory_strategies.c.level == bindparam("level"),
@@ -219,30 +219,30 @@ def bound(prefix: str) -> Any:
 
 # SQLite, where every xid is 0, cannot seek to a pair whose second half is the row's own number: it would read the
 # whole feed. So it is told that the first half is known.
-AFTER = {
+_AFTER = {
     "sqlite": (changes.c.xid == literal_column("0")) & (changes.c.change_id > bindparam("change_id")),
     "postgresql": position > bound(""),
 }
-BEFORE = {
+_BEFORE = {
     "sqlite": changes.c.change_id < bindparam("end_change_id"),
     "postgresql": position < bound("end_"),
 }
 MOST = bindparam("most", type_=Integer())
 
 # Of PostgreSQL's transactions: the present one, the oldest that is open, the first that has not begun.
-BASE = "(SELECT base FROM feed_origin)"
-CURRENT: ColumnElement[int] = literal_column(f"pg_current_xact_id()::text::bigint + {BASE}")
-OLDEST_OPEN: ColumnElement[int] = literal_column(f"pg_snapshot_xmin(pg_current_snapshot())::text::bigint + {BASE}")
-NOT_BEGUN: ColumnElement[int] = literal_column(f"pg_snapshot_xmax(pg_current_snapshot())::text::bigint + {BASE}")
+_BASE = "(SELECT base FROM feed_origin)"
+_CURRENT: ColumnElement[int] = literal_column(f"pg_current_xact_id()::text::bigint + {_BASE}")
+_OLDEST_OPEN: ColumnElement[int] = literal_column(f"pg_snapshot_xmin(pg_current_snapshot())::text::bigint + {_BASE}")
+_NOT_BEGUN: ColumnElement[int] = literal_column(f"pg_snapshot_xmax(pg_current_snapshot())::text::bigint + {_BASE}")
 
 # True for changes that no open transaction can still precede.
-SETTLED: dict[str, Any] = {"sqlite": true(), "postgresql": changes.c.xid < OLDEST_OPEN}
+_SETTLED: dict[str, Any] = {"sqlite": true(), "postgresql": changes.c.xid < _OLDEST_OPEN}
 FEED = {
     name: select(*columns_of(changes, CHANGE_FIELDS))
-    .where(AFTER[name], settled)
+    .where(_AFTER[name], settled)
     .order_by(changes.c.xid, changes.c.change_id)
     .limit(MOST)
-    for name, settled in SETTLED.items()
+    for name, settled in _SETTLED.items()
 }
 OWNER_FEED = {name: query.where(owned(changes)) for name, query in FEED.items()}
 HEAD = {
@@ -250,7 +250,7 @@ HEAD = {
     .where(settled)
     .order_by(changes.c.xid.desc(), changes.c.change_id.desc())
     .limit(1)
-    for name, settled in SETTLED.items()
+    for name, settled in _SETTLED.items()
 }
 CHANGED_MESSAGES = {
     name: select(changes.c.xid, changes.c.change_id, *columns_of(messages, MESSAGE_FIELDS))
@@ -262,30 +262,30 @@ CHANGED_MESSAGES = {
             messages.c.message_id == changes.c.message_id,
         ),
     )
-    .where(owned(changes), AFTER[name], BEFORE[name])
+    .where(owned(changes), _AFTER[name], _BEFORE[name])
     .order_by(changes.c.xid.desc(), changes.c.change_id.desc())
     .limit(MOST)
-    for name in SETTLED
+    for name in _SETTLED
 }
 # A change carries its transaction's id, or 0 where ids commit in order.
 INSERT_CHANGE = {
     "sqlite": changes.insert().inline().values(xid=literal_column("0")),
-    "postgresql": changes.insert().inline().values(xid=CURRENT),
+    "postgresql": changes.insert().inline().values(xid=_CURRENT),
 }
 
 # The last transaction in the feed where it cannot be this server's, else null.
-LAST = select(changes.c.xid).order_by(changes.c.xid.desc()).limit(1).subquery()
-FOREIGN_END = select(LAST.c.xid).where(LAST.c.xid >= NOT_BEGUN)
+_LAST = select(changes.c.xid).order_by(changes.c.xid.desc()).limit(1).subquery()
+FOREIGN_END = select(_LAST.c.xid).where(_LAST.c.xid >= _NOT_BEGUN)
 
 # Revisions
 
 
-def count_revision(insert: Any) -> Any:
+def _count_revision(insert: Any) -> Any:
     first = insert(owners).values(tenant_id=bindparam("owner_tenant"), user_id=bindparam("owner_user"), revision=1)
     return first.on_conflict_do_update(
         index_elements=["tenant_id", "user_id"], set_={"revision": owners.c.revision + 1}
     )
 
 
-COUNT_REVISION = {"sqlite": count_revision(sqlite.insert), "postgresql": count_revision(postgresql.insert)}
+COUNT_REVISION = {"sqlite": _count_revision(sqlite.insert), "postgresql": _count_revision(postgresql.insert)}
 REVISION = select(owners.c.revision).where(owned(owners))

@@ -22,14 +22,14 @@ metadata = MetaData()
 GLOBAL = ""
 
 
-def owner_columns() -> tuple[Column[str], Column[str]]:
+def _owner_columns() -> tuple[Column[str], Column[str]]:
     return Column("tenant_id", SafeText, nullable=False), Column("user_id", SafeText, nullable=False)
 
 
 owners = Table(
     "owners",
     metadata,
-    *owner_columns(),
+    *_owner_columns(),
     Column("revision", BigInteger, nullable=False),
     PrimaryKeyConstraint("tenant_id", "user_id"),
 )
@@ -37,7 +37,7 @@ owners = Table(
 sessions = Table(
     "sessions",
     metadata,
-    *owner_columns(),
+    *_owner_columns(),
     Column("session_id", SafeText, nullable=False),
     Column("project_id", SafeText),
     Column("title", SafeText),
@@ -59,25 +59,25 @@ sessions = Table(
 )
 
 # What a new turn looks for: however many archived sessions there are, it is the first row here.
-only_open = sessions.c.archived_at.is_(None)
+_only_open = sessions.c.archived_at.is_(None)
 Index(
     "sessions_open",
     *(sessions.c[name] for name in ("tenant_id", "user_id", "project_id", "last_activity_at", "session_id")),
-    sqlite_where=only_open,
-    postgresql_where=only_open,
+    sqlite_where=_only_open,
+    postgresql_where=_only_open,
 )
-only_archived = sessions.c.archived_at.is_not(None)
+_only_archived = sessions.c.archived_at.is_not(None)
 Index(
     "sessions_archived",
     *(sessions.c[name] for name in ("tenant_id", "user_id", "archived_at")),
-    sqlite_where=only_archived,
-    postgresql_where=only_archived,
+    sqlite_where=_only_archived,
+    postgresql_where=_only_archived,
 )
 
 messages = Table(
     "messages",
     metadata,
-    *owner_columns(),
+    *_owner_columns(),
     Column("message_id", SafeText, nullable=False),
     Column("session_id", SafeText, nullable=False),
     Column("seq", BigInteger, nullable=False),
@@ -108,26 +108,26 @@ messages = Table(
 )
 
 # Partial: most chats have neither, and then pay nothing for them.
-with_client_id = messages.c.client_id.is_not(None)
+_with_client_id = messages.c.client_id.is_not(None)
 Index(
     "messages_by_client_id",
     *(messages.c[name] for name in ("tenant_id", "user_id", "client_id", "session_id")),
     unique=True,
-    sqlite_where=with_client_id,
-    postgresql_where=with_client_id,
+    sqlite_where=_with_client_id,
+    postgresql_where=_with_client_id,
 )
-with_speaker = messages.c.speaker.is_not(None)
+_with_speaker = messages.c.speaker.is_not(None)
 Index(
     "messages_by_speaker",
     *(messages.c[name] for name in ("tenant_id", "user_id", "speaker", "project_id")),
-    sqlite_where=with_speaker,
-    postgresql_where=with_speaker,
+    sqlite_where=_with_speaker,
+    postgresql_where=_with_speaker,
 )
 
 message_revisions = Table(
     "message_revisions",
     metadata,
-    *owner_columns(),
+    *_owner_columns(),
     Column("message_id", SafeText, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("replaced_at", Micros, nullable=False),
@@ -136,14 +136,14 @@ message_revisions = Table(
 )
 
 # SQLite makes rowids of INTEGER alone; autoincrement keeps an id from being used again.
-CHANGE_ID = BigInteger().with_variant(Integer, "sqlite")
+_CHANGE_ID = BigInteger().with_variant(Integer, "sqlite")
 
 changes = Table(
     "changes",
     metadata,
-    Column("change_id", CHANGE_ID, primary_key=True, autoincrement=True),
+    Column("change_id", _CHANGE_ID, primary_key=True, autoincrement=True),
     Column("xid", BigInteger, nullable=False),
-    *owner_columns(),
+    *_owner_columns(),
     Column("kind", SafeText, nullable=False),
     Column("session_id", SafeText, nullable=False),
     Column("message_id", SafeText, nullable=False),
@@ -173,7 +173,7 @@ index_replicas = Table(
 summaries = Table(
     "summaries",
     metadata,
-    *owner_columns(),
+    *_owner_columns(),
     Column("session_id", SafeText, nullable=False),
     Column("version", Integer, nullable=False),
     Column("draft", SafeJson, nullable=False),
@@ -188,9 +188,9 @@ summaries = Table(
 )
 
 
-def entry_columns() -> list[Column[object]]:
+def _entry_columns() -> list[Column[object]]:
     return [
-        *owner_columns(),
+        *_owner_columns(),
         Column("project_key", SafeText, nullable=False),
         Column("key", SafeText, nullable=False),
         Column("value", SafeJson),
@@ -206,20 +206,20 @@ def entry_columns() -> list[Column[object]]:
 
 
 user_context = Table(
-    "user_context", metadata, *entry_columns(), PrimaryKeyConstraint("tenant_id", "user_id", "project_key", "key")
+    "user_context", metadata, *_entry_columns(), PrimaryKeyConstraint("tenant_id", "user_id", "project_key", "key")
 )
 
 user_context_history = Table(
     "user_context_history",
     metadata,
-    *entry_columns(),
+    *_entry_columns(),
     PrimaryKeyConstraint("tenant_id", "user_id", "project_key", "key", "version"),
 )
 
 memory_strategies = Table(
     "memory_strategies",
     metadata,
-    *owner_columns(),
+    *_owner_columns(),
     Column("level", SafeText, nullable=False),
     Column("name", SafeText, nullable=False),
     Column("strategy", SafeJson, nullable=False),
@@ -229,7 +229,7 @@ memory_strategies = Table(
 users = Table(
     "users",
     metadata,
-    *owner_columns(),
+    *_owner_columns(),
     Column("display_name", SafeText),
     Column("created_at", Micros, nullable=False),
     Column("merged_into", SafeText),
@@ -239,7 +239,7 @@ users = Table(
 identities = Table(
     "identities",
     metadata,
-    *owner_columns(),
+    *_owner_columns(),
     Column("kind", SafeText, nullable=False),
     Column("value", SafeText, nullable=False),
     Column("linked_at", Micros, nullable=False),
@@ -250,8 +250,8 @@ identities = Table(
 identity_history = Table(
     "identity_history",
     metadata,
-    Column("event_id", CHANGE_ID, primary_key=True, autoincrement=True),
-    *owner_columns(),
+    Column("event_id", _CHANGE_ID, primary_key=True, autoincrement=True),
+    *_owner_columns(),
     Column("action", SafeText, nullable=False),
     Column("happened_at", Micros, nullable=False),
     Column("kind", SafeText),
@@ -265,7 +265,7 @@ api_tokens = Table(
     "api_tokens",
     metadata,
     Column("token_id", SafeText, primary_key=True),
-    *owner_columns(),
+    *_owner_columns(),
     Column("rights", SafeText, nullable=False),
     Column("digest", SafeText, nullable=False),
     Column("created_at", Micros, nullable=False),

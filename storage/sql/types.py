@@ -8,26 +8,26 @@ from typing import Any
 from sqlalchemy import BigInteger, Dialect, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 # PostgreSQL's text holds no NUL, and UTF-8 no half of a surrogate pair. A control character that nobody types escapes
 # them, and itself, on both databases alike: every Python string comes back as it was, and may be asked for.
-ESCAPE = "\x1a"
-ESCAPED = re.compile(ESCAPE + "([0-9a-f]{4})")
+_ESCAPE = "\x1a"
+_ESCAPED = re.compile(_ESCAPE + "([0-9a-f]{4})")
 
 
 def to_stored(value: str) -> str:
-    if "\0" not in value and ESCAPE not in value and encodes(value):
+    if "\0" not in value and _ESCAPE not in value and _encodes(value):
         return value
-    return re.sub("[\0\x1a\ud800-\udfff]", lambda found: f"{ESCAPE}{ord(found[0]):04x}", value)
+    return re.sub("[\0\x1a\ud800-\udfff]", lambda found: f"{_ESCAPE}{ord(found[0]):04x}", value)
 
 
 def from_stored(value: str) -> str:
-    return value if ESCAPE not in value else ESCAPED.sub(lambda found: chr(int(found[1], 16)), value)
+    return value if _ESCAPE not in value else _ESCAPED.sub(lambda found: chr(int(found[1], 16)), value)
 
 
-def encodes(value: str) -> bool:
+def _encodes(value: str) -> bool:
     if value.isascii():
         return True
     try:
@@ -39,11 +39,11 @@ def encodes(value: str) -> bool:
 
 def to_micros(moment: datetime) -> int:
     """Microseconds since 1970 UTC; negative before."""
-    return (moment - EPOCH) // MICROSECOND
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:
-    return EPOCH + timedelta(microseconds=micros)
+    return _EPOCH + timedelta(microseconds=micros)
 
 
 # The processors are given whole, not as process_result_value: its wrapper costs more than what it wraps, and a reader
@@ -51,26 +51,26 @@ def from_micros(micros: int) -> datetime:
 
 
 def read_text(value: str | None) -> str | None:
-    return value if value is None or ESCAPE not in value else from_stored(value)
+    return value if value is None or _ESCAPE not in value else from_stored(value)
 
 
 def write_text(value: str | None) -> str | None:
     return None if value is None else to_stored(value)
 
 
-def read_moment(value: int | None) -> datetime | None:
+def _read_moment(value: int | None) -> datetime | None:
     return None if value is None else from_micros(value)
 
 
-def write_moment(value: datetime | None) -> int | None:
+def _write_moment(value: datetime | None) -> int | None:
     return None if value is None else to_micros(value)
 
 
-def read_json(value: str | None) -> Any:
+def _read_json(value: str | None) -> Any:
     return None if value is None else json.loads(value)
 
 
-def write_json(value: Any) -> str | None:
+def _write_json(value: Any) -> str | None:
     return None if value is None else json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
@@ -81,10 +81,10 @@ class Micros(TypeDecorator[datetime]):
     cache_ok = True
 
     def bind_processor(self, dialect: Dialect) -> Any:
-        return write_moment
+        return _write_moment
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        return read_moment
+        return _read_moment
 
 
 class SafeText(TypeDecorator[str]):
@@ -110,7 +110,7 @@ class SafeJson(TypeDecorator[Any]):
     cache_ok = True
 
     def bind_processor(self, dialect: Dialect) -> Any:
-        return write_json
+        return _write_json
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        return read_json
+        return _read_json

@@ -103,8 +103,8 @@ class SqlWritableRecords(SqlRecords):
         session = self._existing(session_id)
         if not new:
             return session
-        check_place(session, new)
-        new = [with_digest(message) for message in new]
+        _check_place(session, new)
+        new = [_with_digest(message) for message in new]
         self.touch()
         self._db.execute(sql.INSERT_MESSAGE, [{**owner_values(self.owner), **message_values(m)} for m in new])
         self._announce("message_added", new, new[-1].recorded_at)
@@ -113,7 +113,7 @@ class SqlWritableRecords(SqlRecords):
             message_count=session.message_count + len(new),
             last_seq=new[-1].seq,
             message_digest=add_digest(session.message_digest, [m.digest for m in new]),
-            last_activity_at=activity(session, new),
+            last_activity_at=_activity(session, new),
         )
         self._set_session(session)
         return session
@@ -130,7 +130,7 @@ class SqlWritableRecords(SqlRecords):
             raise NotFound("message", message.message_id)
         if (old.session_id, old.seq) != (message.session_id, message.seq):
             raise Conflict(f"Message {shown(message.message_id)} cannot change its session or its seq.")
-        message = with_digest(message)
+        message = _with_digest(message)
         self._keep_revision(old, message.recorded_at)
         self._db.execute(
             update(messages)
@@ -198,7 +198,7 @@ class SqlWritableRecords(SqlRecords):
                 f"Session {shown(summary.session_id)} has version {latest.version} of its summary already; "
                 "look at it before adding another."
             )
-        values = {name: getattr(summary, name) for name in SUMMARY_VALUES}
+        values = {name: getattr(summary, name) for name in _SUMMARY_VALUES}
         self._insert(summaries, {**values, "draft": draft_values(summary.draft)})
 
     def put_user_context(self, entry: UserContextEntry) -> None:
@@ -221,14 +221,14 @@ class SqlWritableRecords(SqlRecords):
         self._upsert(table, {"level": level, "name": name, **values}, ("tenant_id", "user_id", "level", "name"), values)
 
 
-SUMMARY_VALUES = ("session_id", "version", "covers_to_seq", "producer", "note", "created_at")
+_SUMMARY_VALUES = ("session_id", "version", "covers_to_seq", "producer", "note", "created_at")
 
 
-def with_digest(message: Message) -> Message:
+def _with_digest(message: Message) -> Message:
     return message if message.digest else replace(message, digest=digest_of(message))
 
 
-def check_place(session: Session, new: Sequence[Message]) -> None:
+def _check_place(session: Session, new: Sequence[Message]) -> None:
     """Errors: Conflict when the messages do not go on where the session ends."""
     for seq, message in enumerate(new, session.last_seq + 1):
         if (message.session_id, message.seq) != (session.session_id, seq):
@@ -237,7 +237,7 @@ def check_place(session: Session, new: Sequence[Message]) -> None:
             )
 
 
-def activity(session: Session, new: Sequence[Message]) -> datetime:
+def _activity(session: Session, new: Sequence[Message]) -> datetime:
     """When a session was last active: when it was recorded, or, for a conversation that is over, when it happened."""
     latest = max(m.recorded_at if session.archived_at is None else m.occurred_at for m in new)
     return max(session.last_activity_at, latest)
