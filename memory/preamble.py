@@ -16,7 +16,7 @@ from memory.user_context import in_force_of, is_live
 from memory.wording import by_need, commitment_line, day, entry_line, flat, gist, title
 
 _MAX_TOKENS = 400
-SESSIONS = 3
+_SESSIONS = 3
 _RECENT = 12
 _LINES = 12
 _GONE_FOR = timedelta(days=180)
@@ -111,7 +111,7 @@ def _read(records: Records, project_id: str | None, now: datetime) -> _Known:
         entries=entries,
         gone=gone,
         unsaid=_unsaid(records, gone, entries),
-        sessions=[_told(records, s, summaries.get(s.session_id)) for s in sessions[:SESSIONS]],
+        sessions=[_told(records, s, summaries.get(s.session_id)) for s in sessions[:_SESSIONS]],
         promises=promises,
         next_expiry=min((e.expires_at for e in stored if e.expires_at and e.expires_at > now), default=None),
     )

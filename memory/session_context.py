@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from memory.assembling import RECALLED, Assembled, Material, as_text, assemble
 from memory.errors import BackstoryError, Invalid, NotFound
 from memory.model import (
+    QUERY_LENGTH,
     Hit,
     Message,
     MessageFilter,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("backstory.session_context")
 
 _VOICE_TOKENS = 400
-QUERY_LENGTH = 2000
 _LAST_WORDS_LENGTH = 400
 
 __all__ = ["ContextRequest", "SessionContext", "SessionContexts", "as_text"]

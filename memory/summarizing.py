@@ -26,7 +26,7 @@ from memory.strategies import cost
 
 log = logging.getLogger("backstory.summarizing")
 
-AGENT = "agent"
+_AGENT = "agent"
 _TEXT_TOKENS = 400
 _FOLD_TOKENS = 8000
 _PAGE = 500
@@ -169,7 +169,7 @@ class Summarizing:
             upto = session.last_seq if covers is None else covers
             latest = records.latest_summary(session_id)
             note = f"follows version {latest.version} by {latest.producer}" if latest else None
-            return self._add(records, session_id, latest, _Made(draft, upto, AGENT, note))
+            return self._add(records, session_id, latest, _Made(draft, upto, _AGENT, note))
 
     def _fold(
         self, owner: Owner, session_id: str, to_seq: int | None, limit: int | None, producers: Sequence[Summarizer]

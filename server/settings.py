@@ -15,7 +15,7 @@ from server.setting_values import Secret as Secret
 
 ToolSet = Literal["recall", "agent", "full"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
-TOML_NAME: Final = "backstory.toml"
+_TOML_NAME: Final = "backstory.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ class Settings:
             ({n: env[k.env] for n, k in _KEYS.items() if env.get(k.env)}, _env_name),
         ]
         data_dir = _pick("data_dir", sources) or _default_data_dir()
-        sources.append((_read_toml(data_dir / TOML_NAME), lambda name: f"{name} in {data_dir / TOML_NAME}"))
+        sources.append((_read_toml(data_dir / _TOML_NAME), lambda name: f"{name} in {data_dir / _TOML_NAME}"))
         picked = {name: _pick(name, sources) for name in _KEYS if name != "data_dir"}
         values = {name: value for name, value in picked.items() if value is not None}
         http = HttpSettings(**{name: values.pop(name) for name in _HTTP_KEYS if name in values})

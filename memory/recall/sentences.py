@@ -40,7 +40,7 @@ _TIME_WORDS = re.compile(
 )
 
 
-def sentences(text: str) -> list[str]:
+def _sentences(text: str) -> list[str]:
     """The sentences of `text`, with their closing marks; line breaks close one too."""
     return [found for found in (s.strip() for s in _SENTENCE.findall(text)) if found]
 
@@ -53,7 +53,7 @@ def _word_count(text: str) -> int:
 def question_share(text: str) -> float:
     """The share (0..1) of the words that stand in questions of at most `_SHORT_QUESTION` words."""
     total = asked = 0
-    for sentence in sentences(text):
+    for sentence in _sentences(text):
         count = _word_count(sentence)
         total += count
         if count <= _SHORT_QUESTION and sentence.rstrip("!.\"'”’) ").endswith(_ASKS):

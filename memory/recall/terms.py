@@ -46,7 +46,7 @@ _LETTERS = str.maketrans(
 _DROPPED = {"ﾞ", "ﾟ"}
 
 
-def normalise(text: str) -> str:
+def _normalise(text: str) -> str:
     """NFKC and casefolded; accents kept, possessive endings gone."""
     if text.isascii():
         text = text.lower()
@@ -66,7 +66,7 @@ def fold(word: str) -> str:
 
 def words(text: str) -> list[str]:
     """The pieces of `text` in order: words (accents kept), unspaced runs, symbols."""
-    text = normalise(text)
+    text = _normalise(text)
     if text.isascii():
         return _ASCII_WORDS.findall(text)
     return [m.group() for m in _PIECES.finditer(text)]

@@ -19,7 +19,7 @@ within 500 there is room for hits alone.
 """
 
 
-def rendered(message: Message) -> str:
+def _rendered(message: Message) -> str:
     """A message as it is counted against a budget: date, speaker and words."""
     return f"{message.occurred_at:%Y-%m-%d} {speaker_name(message)}: {message.content}\n"
 
@@ -74,12 +74,12 @@ class _Budget:
         if self.holds(message):
             return
         title = 0 if message.session_id in self._sessions else self._heading(message.session_id)
-        cost = self._counter.count(rendered(message)) + title
+        cost = self._counter.count(_rendered(message)) + title
         if cost > self._limit - self.used and cut and not self.taken:
             shorter = self._excerpt(message, self._limit - self.used - title)
             if shorter is None:
                 return
-            message, cost = shorter, self._counter.count(rendered(shorter)) + title
+            message, cost = shorter, self._counter.count(_rendered(shorter)) + title
         if cost <= self._limit - self.used:
             self.used += cost
             self.taken[message.session_id, message.seq] = message
@@ -93,7 +93,7 @@ class _Budget:
         low, high = 0, len(words)
         while low < high:
             middle = (low + high + 1) // 2
-            if self._counter.count(rendered(_cut(message, words[:middle]))) <= room:
+            if self._counter.count(_rendered(_cut(message, words[:middle]))) <= room:
                 low = middle
             else:
                 high = middle - 1

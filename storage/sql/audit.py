@@ -39,7 +39,7 @@ def _message_findings(db: Connection, owner: Owner, session: Session) -> Iterato
     if count != session.message_count:
         yield f"{session.message_count} messages were recorded, {count} are stored"
     if altered:
-        yield f"messages were altered after they were recorded: seq {listed(altered)}"
+        yield f"messages were altered after they were recorded: seq {_listed(altered)}"
     if total != add_digest(session.message_digest, []):
         yield "the stored messages are not the recorded ones"
     erased = _erased_count(db, owner, session.session_id)
@@ -74,7 +74,7 @@ def _revision_findings(
     if count != recorded:
         yield f"{recorded} revisions of messages were recorded, {count} are stored"
     if altered:
-        yield f"revisions were altered after they were recorded: seq {listed(altered)}"
+        yield f"revisions were altered after they were recorded: seq {_listed(altered)}"
     if total != add_digest(recorded_digest, []):
         yield "the stored revisions are not the recorded ones"
 
@@ -92,5 +92,5 @@ def _erased_count(db: Connection, owner: Owner, session_id: str) -> int:
     return int(db.execute(query).scalar_one())
 
 
-def listed(seqs: list[int]) -> str:
+def _listed(seqs: list[int]) -> str:
     return ", ".join(map(str, seqs[:_SHOWN])) + (" and more" if len(seqs) > _SHOWN else "")

@@ -10,12 +10,12 @@ _MODULUS = 1 << 256
 
 
 def add_digest(total: str, digests: Iterable[str]) -> str:
-    return rendered(int(total or "0", 16) + sum(int(digest, 16) for digest in digests))
+    return _rendered(int(total or "0", 16) + sum(int(digest, 16) for digest in digests))
 
 
 def remove_digest(total: str, digests: Iterable[str]) -> str:
-    return rendered(int(total or "0", 16) - sum(int(digest, 16) for digest in digests))
+    return _rendered(int(total or "0", 16) - sum(int(digest, 16) for digest in digests))
 
 
-def rendered(value: int) -> str:
+def _rendered(value: int) -> str:
     return f"{value % _MODULUS:064x}"

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from memory.errors import BackstoryError, Conflict, StorageFailed
 
-FULL = "has no room left on its disk; nothing was half written, free some space and try again"
+_FULL = "has no room left on its disk; nothing was half written, free some space and try again"
 _READ_ONLY = "cannot be written: it is read-only; make the file and its directory writable for this user"
 _CLOSED = "cannot be opened; check that its directory exists and is writable for this user"
 _DAMAGED = "is damaged; restore a backup, or move the file away to start afresh"
@@ -22,7 +22,7 @@ _MISSING = "does not exist on the server; create it, or correct the URL"
 _BUSY = "made this write wait too long for others; nothing was half written, try again"
 
 _SQLITE_MEANINGS = {
-    "SQLITE_FULL": FULL,
+    "SQLITE_FULL": _FULL,
     "SQLITE_READONLY": _READ_ONLY,
     "SQLITE_PERM": _READ_ONLY,
     "SQLITE_CANTOPEN": _CLOSED,
@@ -43,7 +43,7 @@ _POSTGRESQL_MEANINGS = {
     "3D000": _MISSING,
     "25006": "cannot be written: the server is read-only",
     "42501": "does not let this user do that; grant the rights on its schema and tables",
-    "53100": FULL,
+    "53100": _FULL,
     "53": _CROWDED,
     "55P03": _BUSY,
     "57014": _BUSY,

@@ -52,7 +52,7 @@ def owner_parameters(owner: Owner) -> dict[str, str]:
     return {"owner_tenant": owner.tenant_id, "owner_user": owner.user_id}
 
 
-def owned(table: FromClause) -> ColumnElement[bool]:
+def _owned(table: FromClause) -> ColumnElement[bool]:
     return and_(table.c.tenant_id == bindparam("owner_tenant"), table.c.user_id == bindparam("owner_user"))
 
 
@@ -64,7 +64,7 @@ def _any_of(column: ColumnElement[str]) -> ColumnElement[bool]:
 
 
 def _one_session(*conditions: ColumnElement[bool]) -> Select[Any]:
-    return select(*columns_of(sessions, SESSION_FIELDS)).where(owned(sessions), *conditions).limit(1)
+    return select(*columns_of(sessions, SESSION_FIELDS)).where(_owned(sessions), *conditions).limit(1)
 
 
 def open_session(*conditions: ColumnElement[bool]) -> Select[Any]:
@@ -80,26 +80,26 @@ OPEN_PROJECT_SESSION = open_session(sessions.c.project_id == bindparam("wanted")
 LATEST_ARCHIVED_SESSION = _one_session(sessions.c.archived_at.is_not(None)).order_by(
     sessions.c.archived_at.desc(), sessions.c.last_activity_at.desc(), sessions.c.session_id.desc()
 )
-MESSAGE_COUNT = select(func.coalesce(func.sum(sessions.c.message_count), 0)).where(owned(sessions))
+MESSAGE_COUNT = select(func.coalesce(func.sum(sessions.c.message_count), 0)).where(_owned(sessions))
 
 CHANGING = ("title", "last_activity_at", "archived_at", "message_count", "last_seq", "message_digest")
 UPDATE_SESSION = (
     update(sessions)
-    .where(owned(sessions), sessions.c.session_id == bindparam("wanted"))
+    .where(_owned(sessions), sessions.c.session_id == bindparam("wanted"))
     .values({name: bindparam(f"new_{name}") for name in CHANGING})
 )
 REVISIONS_OF_SESSION = select(sessions.c.revision_count, sessions.c.revision_digest).where(
-    owned(sessions), sessions.c.session_id == bindparam("wanted")
+    _owned(sessions), sessions.c.session_id == bindparam("wanted")
 )
 UPDATE_REVISIONS_OF_SESSION = (
     update(sessions)
-    .where(owned(sessions), sessions.c.session_id == bindparam("wanted"))
+    .where(_owned(sessions), sessions.c.session_id == bindparam("wanted"))
     .values(revision_count=bindparam("new_count"), revision_digest=bindparam("new_digest"))
 )
 
 # Messages
 
-MESSAGES = select(*columns_of(messages, MESSAGE_FIELDS)).where(owned(messages))
+MESSAGES = select(*columns_of(messages, MESSAGE_FIELDS)).where(_owned(messages))
 MESSAGES_BY_ID = MESSAGES.where(_any_of(messages.c.message_id))
 _BY_CLIENT_ID = MESSAGES.where(_any_of(messages.c.client_id))
 BY_CLIENT_ID_IN_SESSION = _BY_CLIENT_ID.where(messages.c.session_id == bindparam("place"))
@@ -113,7 +113,7 @@ TRANSCRIPT_END = _STRETCH.order_by(messages.c.seq.desc()).limit(bindparam("most"
 TRANSCRIPT_START = TRANSCRIPT.limit(bindparam("most", type_=Integer()))
 
 
-def windows(source: str, session_id: str, first: str, last: str) -> TextualSelect:
+def _windows(source: str, session_id: str, first: str, last: str) -> TextualSelect:
     """All stretches in one statement: each would cost a journey to the server. SQLite joins crosswise in this order."""
     columns = columns_of(messages, MESSAGE_FIELDS)
     statement = text(
@@ -126,93 +126,93 @@ def windows(source: str, session_id: str, first: str, last: str) -> TextualSelec
 
 
 WINDOWS = {
-    "sqlite": windows("json_each(:spans)", *(f"json_extract(span.value, '$[{n}]')" for n in range(3))),
-    "postgresql": windows(
+    "sqlite": _windows("json_each(:spans)", *(f"json_extract(span.value, '$[{n}]')" for n in range(3))),
+    "postgresql": _windows(
         "jsonb_array_elements(CAST(:spans AS jsonb))",
         *("span.value ->> 0", "CAST(span.value ->> 1 AS bigint)", "CAST(span.value ->> 2 AS bigint)"),
     ),
 }
 INSERT_MESSAGE = messages.insert()
 REVISIONS_OF_MESSAGES = select(message_revisions.c.message_id, message_revisions.c.document).where(
-    owned(message_revisions), _any_of(message_revisions.c.message_id)
+    _owned(message_revisions), _any_of(message_revisions.c.message_id)
 )
 
 
 def _speakers() -> Any:
     """Distinct names by jumping from one to the next in the index: as fast as there are few, however much they said."""
-    said = owned(messages) & messages.c.speaker.is_not(None)
+    said = _owned(messages) & messages.c.speaker.is_not(None)
     names = select(func.min(messages.c.speaker).label("name")).where(said).cte("names", recursive=True)
     following = select(func.min(messages.c.speaker)).where(said, messages.c.speaker > names.c.name)
     return names.union_all(select(following.scalar_subquery()).where(names.c.name.is_not(None)))
 
 
-def participants(in_project: bool) -> Select[Any]:
+def _participants(in_project: bool) -> Select[Any]:
     names = _speakers()
     query = select(names.c.name).where(names.c.name.is_not(None))
     if in_project:
         here = messages.c.project_id == bindparam("place")
-        query = query.where(exists().where(owned(messages), messages.c.speaker == names.c.name, here))
+        query = query.where(exists().where(_owned(messages), messages.c.speaker == names.c.name, here))
     return query
 
 
-PARTICIPANTS = participants(in_project=False)
-PARTICIPANTS_OF_PROJECT = participants(in_project=True)
+PARTICIPANTS = _participants(in_project=False)
+PARTICIPANTS_OF_PROJECT = _participants(in_project=True)
 
 # What is known besides the messages
 
 _SUMMARIES = select(*columns_of(summaries, SUMMARY_FIELDS)).where(
-    owned(summaries), summaries.c.session_id == bindparam("wanted")
+    _owned(summaries), summaries.c.session_id == bindparam("wanted")
 )
 SUMMARIES_IN_ORDER = _SUMMARIES.order_by(summaries.c.version)
 LATEST_SUMMARY = _SUMMARIES.order_by(summaries.c.version.desc()).limit(1)
 
 
-def latest_summaries() -> Select[Any]:
+def _latest_summaries() -> Select[Any]:
     """The newest version of each of the sessions that were active last: walked from the newest session on, so the
     number of sessions does not matter."""
     versions = summaries.alias()
     newest = (
         select(func.max(versions.c.version))
-        .where(owned(versions), versions.c.session_id == sessions.c.session_id)
+        .where(_owned(versions), versions.c.session_id == sessions.c.session_id)
         .correlate(sessions)
         .scalar_subquery()
     )
-    same = owned(summaries) & (summaries.c.session_id == sessions.c.session_id) & (summaries.c.version == newest)
+    same = _owned(summaries) & (summaries.c.session_id == sessions.c.session_id) & (summaries.c.version == newest)
     return (
         select(*columns_of(sessions, SESSION_FIELDS), *columns_of(summaries, SUMMARY_FIELDS))
         .select_from(sessions)
         .join(summaries, same)
-        .where(owned(sessions))
+        .where(_owned(sessions))
         .order_by(sessions.c.last_activity_at.desc(), sessions.c.session_id.desc())
         .limit(bindparam("most", type_=Integer()))
     )
 
 
-LATEST_SUMMARIES = latest_summaries()
+LATEST_SUMMARIES = _latest_summaries()
 
 
-def entries(table: Table) -> Select[Any]:
+def _entries(table: Table) -> Select[Any]:
     return select(*columns_of(table, [*ENTRY_FIELDS, "project_key"])).where(
-        owned(table), table.c.project_key == bindparam("place")
+        _owned(table), table.c.project_key == bindparam("place")
     )
 
 
-USER_CONTEXT = entries(user_context)
+USER_CONTEXT = _entries(user_context)
 USER_CONTEXT_BY_KEY = USER_CONTEXT.where(_any_of(user_context.c.key))
-USER_CONTEXT_HISTORY = entries(user_context_history)
+USER_CONTEXT_HISTORY = _entries(user_context_history)
 USER_CONTEXT_HISTORY_BY_KEY = USER_CONTEXT_HISTORY.where(_any_of(user_context_history.c.key))
 STRATEGY = select(memory_strategies.c.strategy).where(
-    owned(memory_strategies),
+    _owned(memory_strategies),
     memory_strategies.c.level == bindparam("level"),
     memory_strategies.c.name == bindparam("wanted"),
 )
 
 # The feed
 
-position = tuple_(changes.c.xid, changes.c.change_id)
+_position = tuple_(changes.c.xid, changes.c.change_id)
 
 
-def bound(prefix: str) -> Any:
+def _bound(prefix: str) -> Any:
     kinds = {"xid": changes.c.xid.type, "change_id": changes.c.change_id.type}
     return tuple_(*(bindparam(prefix + name, type_=kind) for name, kind in kinds.items()))
 
@@ -221,13 +221,13 @@ def bound(prefix: str) -> Any:
 # whole feed. So it is told that the first half is known.
 _AFTER = {
     "sqlite": (changes.c.xid == literal_column("0")) & (changes.c.change_id > bindparam("change_id")),
-    "postgresql": position > bound(""),
+    "postgresql": _position > _bound(""),
 }
 _BEFORE = {
     "sqlite": changes.c.change_id < bindparam("end_change_id"),
-    "postgresql": position < bound("end_"),
+    "postgresql": _position < _bound("end_"),
 }
-MOST = bindparam("most", type_=Integer())
+_MOST = bindparam("most", type_=Integer())
 
 # Of PostgreSQL's transactions: the present one, the oldest that is open, the first that has not begun.
 _BASE = "(SELECT base FROM feed_origin)"
@@ -241,10 +241,10 @@ FEED = {
     name: select(*columns_of(changes, CHANGE_FIELDS))
     .where(_AFTER[name], settled)
     .order_by(changes.c.xid, changes.c.change_id)
-    .limit(MOST)
+    .limit(_MOST)
     for name, settled in _SETTLED.items()
 }
-OWNER_FEED = {name: query.where(owned(changes)) for name, query in FEED.items()}
+OWNER_FEED = {name: query.where(_owned(changes)) for name, query in FEED.items()}
 HEAD = {
     name: select(changes.c.xid, changes.c.change_id)
     .where(settled)
@@ -262,9 +262,9 @@ CHANGED_MESSAGES = {
             messages.c.message_id == changes.c.message_id,
         ),
     )
-    .where(owned(changes), _AFTER[name], _BEFORE[name])
+    .where(_owned(changes), _AFTER[name], _BEFORE[name])
     .order_by(changes.c.xid.desc(), changes.c.change_id.desc())
-    .limit(MOST)
+    .limit(_MOST)
     for name in _SETTLED
 }
 # A change carries its transaction's id, or 0 where ids commit in order.
@@ -288,4 +288,4 @@ def _count_revision(insert: Any) -> Any:
 
 
 COUNT_REVISION = {"sqlite": _count_revision(sqlite.insert), "postgresql": _count_revision(postgresql.insert)}
-REVISION = select(owners.c.revision).where(owned(owners))
+REVISION = select(owners.c.revision).where(_owned(owners))

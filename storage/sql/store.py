@@ -40,9 +40,9 @@ class SqlRecordStore:
 
     def feed_messages(self, changes: Sequence[Change]) -> dict[tuple[Owner, str], Message]:
         present: dict[tuple[Owner, str], Message] = {}
-        by_owner = sorted(changes, key=owner_key)
+        by_owner = sorted(changes, key=_owner_key)
         with self.database.reading() as db:
-            for _, group in groupby(by_owner, owner_key):
+            for _, group in groupby(by_owner, _owner_key):
                 batch = list(group)
                 owner = batch[0].owner
                 found = SqlRecords(db, owner).messages(list(dict.fromkeys(change.message_id for change in batch)))
@@ -69,7 +69,7 @@ class SqlRecordStore:
         self.database.close()
 
 
-def owner_key(change: Change) -> tuple[str, str]:
+def _owner_key(change: Change) -> tuple[str, str]:
     return change.owner.tenant_id, change.owner.user_id
 
 

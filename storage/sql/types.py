@@ -50,11 +50,11 @@ def from_micros(micros: int) -> datetime:
 # of a thousand messages pays for it twenty thousand times.
 
 
-def read_text(value: str | None) -> str | None:
+def _read_text(value: str | None) -> str | None:
     return value if value is None or _ESCAPE not in value else from_stored(value)
 
 
-def write_text(value: str | None) -> str | None:
+def _write_text(value: str | None) -> str | None:
     return None if value is None else to_stored(value)
 
 
@@ -97,10 +97,10 @@ class SafeText(TypeDecorator[str]):
         return dialect.type_descriptor(Text(collation="C") if dialect.name == "postgresql" else Text())
 
     def bind_processor(self, dialect: Dialect) -> Any:
-        return write_text
+        return _write_text
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        return read_text
+        return _read_text
 
 
 class SafeJson(TypeDecorator[Any]):
