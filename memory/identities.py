@@ -59,16 +59,16 @@ def identify(
     return Identified(decided)
 
 
-def _kept(people: People, known: User | None, claims: Claims, identities: list[Identity], now: datetime) -> Identified:
+def _kept(people: People, owner: User | None, claims: Claims, identities: list[Identity], now: datetime) -> Identified:
     """Links what was shown, keeps the name where there was none, and remembers who it is for the call."""
-    user = known or _add(people, claims.display_name, now)
+    user = owner or _add(people, claims.display_name, now)
     for identity in identities:
         people.link(user.user_id, identity, now)
     if claims.display_name and user.display_name is None:
         people.rename(user.user_id, claims.display_name)
     if claims.call_id:
         _remember(people, user, Identity("call", claims.call_id), now)
-    return Identified(people.user(user.user_id) or user, created=known is None)
+    return Identified(people.user(user.user_id) or user, created=owner is None)
 
 
 def identify_self(directory: Directory, owner: Owner, claims: Claims, region: str | None) -> User:
@@ -168,8 +168,8 @@ def _decide(people: People, claims: Claims, identities: list[Identity]) -> User 
         return strong if len(strong) > 1 else strong[0]
     if claims.new_person:
         return None
-    if claims.call_id and (known := people.users_with(Identity("call", claims.call_id))):
-        return known[-1]
+    if claims.call_id and (callers := people.users_with(Identity("call", claims.call_id))):
+        return callers[-1]
     sharing = _union(people, [i for i in identities if i.kind == "phone"])
     fitting = [u for u in sharing if not _contradicts(people, u, claims, identities)]
     if claims.display_name and (named := [u for u in fitting if _same_name(u.display_name, claims.display_name)]):
@@ -185,11 +185,11 @@ def _contradicts(people: People, user: User, claims: Claims, identities: list[Id
     return any(i.kind in _STRONG and i.kind in has for i in identities)
 
 
-def _same_name(known: str | None, given: str) -> bool:
+def _same_name(kept: str | None, given: str) -> bool:
     """'Anna' is 'anna Müller' is 'Anna Mueller'; 'Ben Müller' is not."""
-    if known is None:
+    if kept is None:
         return False
-    a, b = _name_words(known), _name_words(given)
+    a, b = _name_words(kept), _name_words(given)
     return bool(a and b) and (a[0] == b[0] or (min(len(a), len(b)) == 1 and bool({*a} & {*b})))
 
 

@@ -38,7 +38,7 @@ class Preamble:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Drawn:
     """All that a preamble may draw on, read in one transaction."""
 
     entries: Sequence[UserContextEntry]
@@ -84,9 +84,9 @@ class Preambles:
         with self._store.read(owner) as records:
             revision = records.revision()
             with self._lock:
-                known = self._cache.get(key)
-            if known is not None and known[0] == revision and (known[1] is None or now < known[1]):
-                return known[2]
+                cached = self._cache.get(key)
+            if cached is not None and cached[0] == revision and (cached[1] is None or now < cached[1]):
+                return cached[2]
             drawn = _read(records, project_id, now)
         made = _made(drawn, display_name, limit, part, self._counter)
         with self._lock:
@@ -97,7 +97,7 @@ class Preambles:
         return made
 
 
-def _read(records: Records, project_id: str | None, now: datetime) -> _Known:
+def _read(records: Records, project_id: str | None, now: datetime) -> _Drawn:
     scopes = [None] if project_id is None else [None, project_id]
     stored = [entry for scope in scopes for entry in records.user_context(scope)]
     entries = in_force_of(stored, now)
@@ -107,7 +107,7 @@ def _read(records: Records, project_id: str | None, now: datetime) -> _Known:
     sessions = [s for s in records.sessions(SessionFilter(project_id=project_id), _RECENT) if s.message_count]
     promises = _summaries(records, sessions, project_id)
     summaries = {session.session_id: summary for session, summary in promises}
-    return _Known(
+    return _Drawn(
         entries=entries,
         gone=gone,
         unsaid=_unsaid(records, gone, entries),
@@ -167,9 +167,9 @@ class _Section:
         return heading + [line for line, _ in self.lines[: self.taken]]
 
 
-def _made(known: _Known, display_name: str | None, limit: int, part: Part, counter: TokenCounter) -> Preamble:
+def _made(drawn: _Drawn, display_name: str | None, limit: int, part: Part, counter: TokenCounter) -> Preamble:
     """Sections in a fixed order, filled line by line in order of need until the limit is reached."""
-    sections = [s for s in _sections(known, display_name) if part == "all" or s.heading in _HISTORY]
+    sections = [s for s in _sections(drawn, display_name) if part == "all" or s.heading in _HISTORY]
     opening = [OPENING] if part == "all" else []
     by_need_first = sorted(sections, key=lambda section: section.need)
     _fill(by_need_first, limit - counter.count(OPENING) - 1 if opening else limit, counter)
@@ -200,18 +200,18 @@ def _fill(sections: Sequence[_Section], room: int, counter: TokenCounter) -> Non
                 section.lines.pop(section.taken)
 
 
-def _sections(known: _Known, display_name: str | None) -> list[_Section]:
+def _sections(drawn: _Drawn, display_name: str | None) -> list[_Section]:
     """In the order in which they are read."""
-    who, rest = _who(known.entries, display_name)
-    last = [f"- {_session_line(told, known.unsaid)}" for told in known.sessions]
-    gone = [f"- {one_line(e.key)} ({'withdrawn' if e.deleted else 'expired'} {day(_ended(e))})" for e in known.gone[:6]]
+    who, rest = _who(drawn.entries, display_name)
+    last = [f"- {_session_line(told, drawn.unsaid)}" for told in drawn.sessions]
+    gone = [f"- {one_line(e.key)} ({'withdrawn' if e.deleted else 'expired'} {day(_ended(e))})" for e in drawn.gone[:6]]
     return [
         _Section(0, "", who),
         _Section(4, "Preferences:", _entry_lines(rest, "preference")),
         _Section(5, "Current:", _entry_lines(rest, "state")),
         _Section(6, "Known:", _entry_lines(rest, "fact")),
         _Section(2, "Last discussed:", [(line, None) for line in last]),
-        _Section(3, "Open commitments:", [(line, None) for line in islice(_promises(known), _LINES)]),
+        _Section(3, "Open commitments:", [(line, None) for line in islice(_promises(drawn), _LINES)]),
         _Section(1, "Do not bring up:", [(line, None) for line in gone]),
     ]
 
@@ -248,20 +248,20 @@ def _session_line(told: tuple[Session, Summary | None, str], unsaid: frozenset[s
     # A title that was made from the first words says less than what follows.
     told_already = _plain(session.title or "").rstrip("….") in _plain(words) or (words and _title_is_cut(session))
     name = "" if told_already else title(session)
-    known = f"{name}{f': {words}' if words else ''}"
-    return where + (known if _may_say(known, unsaid) else "")
+    about = f"{name}{f': {words}' if words else ''}"
+    return where + (about if _may_say(about, unsaid) else "")
 
 
 def _title_is_cut(session: Session) -> bool:
     return (session.title or "").endswith("…")
 
 
-def _promises(known: _Known) -> Iterable[str]:
+def _promises(drawn: _Drawn) -> Iterable[str]:
     seen: set[str] = set()
-    for session, summary in known.promises:
+    for session, summary in drawn.promises:
         for commitment in summary.draft.commitments:
             line = commitment_line(commitment)
-            if line.lower() not in seen and _may_say(line, known.unsaid):
+            if line.lower() not in seen and _may_say(line, drawn.unsaid):
                 seen.add(line.lower())
                 yield f"- {line} (said {day(session.last_activity_at)})"
 

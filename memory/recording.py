@@ -87,7 +87,7 @@ class Batch:
     stored: bool
     session: Session
     origin: Target
-    known: dict[str, Message] = field(default_factory=dict)
+    here: dict[str, Message] = field(default_factory=dict)
     elsewhere: dict[str, Message] = field(default_factory=dict)
     taken_ids: set[str] = field(default_factory=set)
     pending: list[Message] = field(default_factory=list)
@@ -95,12 +95,12 @@ class Batch:
     duplicates: list[str] = field(default_factory=list)
 
     def recognise(self, messages: Sequence[NewMessage]) -> None:
-        """Looks up which ids are known, here and in the owner's other sessions."""
+        """Looks up which ids are recorded, here and in the owner's other sessions."""
         client_ids = list(dict.fromkeys(m.client_id for m in messages if m.client_id is not None))
         if not client_ids:
             return
         if self.stored:
-            self.known = self.db.messages_by_client_id(client_ids, self.session.session_id)
+            self.here = self.db.messages_by_client_id(client_ids, self.session.session_id)
         if not self.named:
             self.elsewhere = self.db.messages_by_client_id_in_scope(client_ids, self.session.project_id)
         self.taken_ids = set(self.db.messages(client_ids))
@@ -124,7 +124,7 @@ class Batch:
         """What was recorded under the same id: in this session, or, where none was named, the same in another one."""
         if new.client_id is None:
             return None
-        here = self.known.get(new.client_id)
+        here = self.here.get(new.client_id)
         other = self.elsewhere.get(new.client_id)
         if here is not None or other is None:
             return here
@@ -149,7 +149,7 @@ class Batch:
     def remember(self, message: Message) -> None:
         self.current[message.message_id] = message
         if message.client_id is not None:
-            self.known[message.client_id] = message
+            self.here[message.client_id] = message
             self.taken_ids.add(message.message_id)
 
     def replace(self, new: NewMessage, partial: Message) -> Message:

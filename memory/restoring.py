@@ -27,10 +27,10 @@ def restore_session(
     check_target(target)
     check_json("metadata", metadata and dict(metadata))
     with store.read(owner) as db:
-        found = _known(db, target)
+        found = _already_here(db, target)
     if found is None:
         with store.write(owner) as writable:
-            found = _known(writable, target)
+            found = _already_here(writable, target)
             if found is None:
                 session = new_session(replace(target, historical=True), clock(), started_at)
                 found = replace(session, session_id=target.session_id or session.session_id, metadata=metadata)
@@ -44,7 +44,7 @@ def restore_session(
     return found
 
 
-def _known(db: Records, target: Target) -> Session | None:
+def _already_here(db: Records, target: Target) -> Session | None:
     found = db.session(target.session_id) if target.session_id is not None else None
     if found is None and target.external_id is not None:
         found = db.session_by_external_id(target.external_id)

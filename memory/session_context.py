@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from memory.assembling import RECALLED, Assembled, Material, as_text, assemble
-from memory.errors import BackstoryError, Invalid, NotFound
+from memory.errors import BackstoryError, Invalid
 from memory.model import (
     QUERY_LENGTH,
     Hit,
@@ -21,6 +21,7 @@ from memory.model import (
 )
 from memory.ports import Clock, Records, RecordStore, TokenCounter
 from memory.preamble import Preambles
+from memory.sessions import existing
 from memory.strategies import ResolvedStrategy, in_force, needs_summary
 from memory.summarizing import Summarizing
 from memory.turns import last_turns, turns, user_turns
@@ -109,9 +110,9 @@ class SessionContexts:
         count = session.message_count if session else 0
         if session is not None and request.purpose == "chat":
             self._keep_summary(owner, session, strategy, transcript)
-        known = self._known(owner, session, request, transcript, strategy)
+        background = self._background(owner, session, request, transcript, strategy)
         hits, notes = self._recalled(owner, request, transcript)
-        material = replace(known, transcript=transcript, whole=len(transcript) >= count, hits=hits)
+        material = replace(background, transcript=transcript, whole=len(transcript) >= count, hits=hits)
         made = assemble(material, budget, self._counter)
         if session is not None and (closed := self._without_hole(owner, session, material, made)):
             made = assemble(closed, budget, self._counter)
@@ -128,7 +129,7 @@ class SessionContexts:
             notes=notes,
         )
 
-    def _known(
+    def _background(
         self,
         owner: Owner,
         session: Session | None,
@@ -215,10 +216,7 @@ class SessionContexts:
 def _session(records: Records, request: ContextRequest) -> Session | None:
     if request.session_id is None:
         return records.open_session(request.project_id)
-    session = records.session(request.session_id)
-    if session is None:
-        raise NotFound("session", request.session_id)
-    return session
+    return existing(records, request.session_id)
 
 
 def _strategy(records: Records, session: Session | None, request: ContextRequest) -> ResolvedStrategy:

@@ -44,15 +44,22 @@ def check_target(target: Target) -> None:
         check_choice("channel", target.channel, Channel)
 
 
+def existing(records: Records, session_id: str) -> Session:
+    """The owner's session of this id. Errors: NotFound, for another's as for one that nobody has."""
+    session = records.session(session_id)
+    if session is None:
+        raise NotFound("session", session_id)
+    return session
+
+
 def find_session(db: Records, target: Target) -> Session | None:
     """The session that `target` names, or the open one of its scope; None when one has to be started.
 
     Errors: NotFound for an unknown session_id, Conflict when the session is another project's.
     """
+    session: Session | None
     if target.session_id is not None:
-        session = db.session(target.session_id)
-        if session is None:
-            raise NotFound("session", target.session_id)
+        session = existing(db, target.session_id)
     elif target.external_id is not None:
         session = db.session_by_external_id(target.external_id)
     else:
@@ -119,10 +126,7 @@ def session_to_archive(db: WritableRecords, session_id: str | None) -> Session:
         if session is None:
             raise Conflict("There is no open session to archive; give the session_id of a project's session.")
         return session
-    session = db.session(session_id)
-    if session is None:
-        raise NotFound("session", session_id)
-    return session
+    return existing(db, session_id)
 
 
 def list_page(

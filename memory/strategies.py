@@ -8,6 +8,7 @@ from memory.errors import Invalid, NotFound, shown
 from memory.model import KNOBS, Json, Message, Mode, Owner, Strategy, Summary
 from memory.ports import Records, RecordStore, TokenCounter
 from memory.quoting import new_days, one_line, shortened, turn
+from memory.sessions import existing
 from memory.turns import calls, fit, last_turns, user_turns, without_orphans
 from memory.validation import check_choice, check_name
 
@@ -189,9 +190,9 @@ def _named(records: Records, level: Level, name: str | None) -> tuple[str, str |
             raise Invalid("agent", "is missing", "give its name for the level agent")
         check_name("agent", name)
         return name, name
-    session = records.open_session(None) if name is None else records.session(name)
+    session = records.open_session(None) if name is None else existing(records, name)
     if session is None:
-        raise NotFound("session", name if name is not None else "open now")
+        raise NotFound("session", "open now")
     return session.session_id, session.agent
 
 

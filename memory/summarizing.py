@@ -22,6 +22,7 @@ from memory.model import (
 )
 from memory.ports import Clock, Records, RecordStore, Summarizer, TokenCounter, WritableRecords
 from memory.quoting import shortened
+from memory.sessions import existing
 from memory.strategies import cost
 
 log = logging.getLogger("backstory.summarizing")
@@ -271,10 +272,7 @@ class Summarizing:
 
 def _session(records: Records, session_id: str | None, project_id: str | None) -> Session:
     if session_id is not None:
-        session = records.session(session_id)
-        if session is None:
-            raise NotFound("session", session_id)
-        return session
+        return existing(records, session_id)
     session = records.open_session(project_id)
     if session is None:
         raise Invalid("session_id", "is missing, and no session is open", "give the id of a session")
@@ -340,7 +338,7 @@ def _check_sources(records: Records, draft: SummaryDraft) -> None:
     sources = [fact.message_id for fact in (*draft.decisions, *draft.open_questions, *draft.facts)]
     sources += [commitment.message_id for commitment in draft.commitments]
     ids = [message_id for message_id in sources if message_id is not None]
-    known = records.messages(ids) if ids else {}
+    recorded = records.messages(ids) if ids else {}
     for message_id in ids:
-        if message_id not in known:
+        if message_id not in recorded:
             raise NotFound("message", message_id)

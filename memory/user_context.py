@@ -104,8 +104,8 @@ def in_force_of(entries: Iterable[UserContextEntry], now: datetime) -> list[User
     inferred for the project gives way to what was stated globally."""
     chosen: dict[str, UserContextEntry] = {}
     for entry in entries:
-        known = chosen.get(entry.key)
-        outranked = known is not None and known.source == "stated" and entry.source == "inferred"
+        earlier = chosen.get(entry.key)
+        outranked = earlier is not None and earlier.source == "stated" and entry.source == "inferred"
         if is_live(entry, now) and not outranked:
             chosen[entry.key] = entry
     return [chosen[key] for key in sorted(chosen)]

@@ -9,12 +9,10 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from anyio.lowlevel import RunVar
 
-from memory.errors import NotFound
 from memory.model import Owner, Session
 from server.identity import Caller, Identify, Right
 
 if TYPE_CHECKING:
-    from memory.ports import Records
     from memory.session_context import SessionContext
     from server.opening import LazyMemory
     from server.parts import Parts
@@ -44,16 +42,10 @@ class Call:
 
     def session(self, session_id: str) -> Session:
         """The caller's session of this id. Errors: NotFound, for another's as for an unknown one."""
+        from memory.sessions import existing
+
         with self.memory.store.read(self.owner) as records:
-            return known(records, session_id)
-
-
-def known(records: "Records", session_id: str) -> Session:
-    """The session, inside a transaction that is open. Errors: NotFound."""
-    found = records.session(session_id)
-    if found is None:
-        raise NotFound("session", session_id)
-    return found
+            return existing(records, session_id)
 
 
 @dataclass(frozen=True, slots=True)

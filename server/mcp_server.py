@@ -28,7 +28,7 @@ from pydantic.networks import AnyUrl
 
 from memory.errors import BackstoryError, shown
 from memory.model import Owner
-from server.calling import Call, Calls, in_thread, known
+from server.calling import Call, Calls, in_thread
 from server.completions import MOST, suggestions
 from server.errors import resource_error
 from server.opening import LazyMemory
@@ -141,9 +141,11 @@ class MemoryServer(MCPServer[LazyMemory]):
         def check() -> Owner:
             caller = self.calls.caller(ctx, None, "read")
             if sessions:
+                from memory.sessions import existing
+
                 with self.calls.memory.wait().store.read(caller.owner) as records:
                     for session_id in sessions:
-                        known(records, session_id)
+                        existing(records, session_id)
             return caller.owner
 
         try:

@@ -10,7 +10,7 @@ import pytest
 from memory.errors import Conflict, Invalid, NotFound
 from memory.model import NewMessage, Owner, Session, SessionFilter
 from memory.recording import record
-from memory.sessions import Target, archive, list_page, start
+from memory.sessions import Target, archive, existing, list_page, start
 from storage.sql import SqlRecordStore
 
 BOB = Owner("acme", "bob")
@@ -26,6 +26,16 @@ def test_a_started_session_is_stored_as_asked_for(store: SqlRecordStore, owner: 
     assert stored(store, owner, session.session_id) == session
     assert (session.project_id, session.channel, session.agent, session.title) == ("p", "voice", "a", "Rent")
     assert (session.archived_at, session.message_count, session.external_id) == (None, 0, None)
+
+
+def test_a_session_by_id_is_the_owners_or_not_found(store: SqlRecordStore, owner: Owner, clock: Any) -> None:
+    session = start(store, owner, Target(), clock)
+    with store.read(owner) as db:
+        assert existing(db, session.session_id) == session
+        with pytest.raises(NotFound, match="No session 'ses_nobodys' was found"):
+            existing(db, "ses_nobodys")
+    with store.read(BOB) as db, pytest.raises(NotFound, match=f"No session '{session.session_id}' was found"):
+        existing(db, session.session_id)
 
 
 def test_each_start_is_another_session_unless_the_outside_has_a_name_for_it(

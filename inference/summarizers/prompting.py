@@ -119,7 +119,7 @@ def _earlier_sources(previous: Summary) -> list[str | None]:
 
 
 def _shown(message: Message) -> dict[str, Json]:
-    known: dict[str, Json] = {
+    told: dict[str, Json] = {
         "ref": f"m{message.seq}",
         "at": f"{message.occurred_at.astimezone(UTC):%Y-%m-%d %H:%M}",
         "role": message.role,
@@ -129,7 +129,7 @@ def _shown(message: Message) -> dict[str, Json]:
         "cut_off": True if message.status == "interrupted" else None,
         "text": message.content,
     }
-    return {key: value for key, value in known.items() if value is not None}
+    return {key: value for key, value in told.items() if value is not None}
 
 
 def _sources(previous: Summary | None, messages: Sequence[Message]) -> dict[str, str | None]:

@@ -64,7 +64,7 @@ def import_file(memory: "Parts", path: Path, form: "Format", project_id: str | N
         taken = [0]
 
         def done(tally: Tally) -> None:
-            move(taken[0], size, f"{path.name}: {tally.new + tally.known:,} messages")
+            move(taken[0], size, f"{path.name}: {tally.new + tally.duplicates:,} messages")
 
         importing.run(form.read(path, project_id, lambda count: taken.__setitem__(0, count)), done)
     click.echo(told(path, tally), err=True)
@@ -72,16 +72,16 @@ def import_file(memory: "Parts", path: Path, form: "Format", project_id: str | N
         "path": str(path),
         "format": form.name,
         "recorded": tally.new,
-        "duplicates": tally.known,
+        "duplicates": tally.duplicates,
         "sessions": len(tally.sessions),
     }
 
 
 def told(path: Path, tally: "Tally") -> str:
     counted = f"{number(tally.new, 'message')} recorded in {number(len(tally.sessions), 'session')}"
-    if tally.known and not tally.new:
-        return f"{path}: nothing new; {number(tally.known, 'message')} had been recorded before."
-    return f"{path}: {counted}" + (f", {tally.known:,} were recorded before." if tally.known else ".")
+    if tally.duplicates and not tally.new:
+        return f"{path}: nothing new; {number(tally.duplicates, 'message')} had been recorded before."
+    return f"{path}: {counted}" + (f", {tally.duplicates:,} were recorded before." if tally.duplicates else ".")
 
 
 def number(count: int, what: str) -> str:

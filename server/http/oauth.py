@@ -150,13 +150,13 @@ def _parsed(document: Any) -> dict[str | None, jwt.PyJWK]:
 class OauthTokens:
     """Verifies an issuer's access tokens: signature, issuer, audience, times. No claim is believed before that.
 
-    `known` makes the token's user one of ours, and gives the user whom they were merged into; what it said holds for
-    some seconds.
+    `registered` makes the token's user one of ours, and gives the user whom they were merged into; what it said
+    holds for some seconds.
     """
 
     issuer: Issuer
     keys: Keys
-    known: Callable[[Owner], Owner]
+    registered: Callable[[Owner], Owner]
     _owners: dict[Owner, tuple[float, Owner]] = field(default_factory=dict)
 
     def __call__(self, token: str) -> Principal | None:
@@ -196,7 +196,7 @@ class OauthTokens:
         if self.keys.now() - at >= OWNER_SECONDS:
             if len(self._owners) >= MAX_OWNERS:
                 self._owners.clear()
-            owner = self.known(named)
+            owner = self.registered(named)
             self._owners[named] = (self.keys.now(), owner)
         return owner
 

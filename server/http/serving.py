@@ -143,11 +143,11 @@ def oauth_of(settings: Settings, memory: LazyMemory) -> oauth.OauthTokens | None
         default_tenant=settings.tenant,
     )
 
-    def known(owner: Owner) -> Owner:
+    def registered(owner: Owner) -> Owner:
         user = register(memory.wait().directory, owner.tenant_id, owner.user_id, clock=memory.clock)
         return Owner(owner.tenant_id, user.user_id)
 
-    return oauth.OauthTokens(issuer, oauth.Keys(issuer), known)
+    return oauth.OauthTokens(issuer, oauth.Keys(issuer), registered)
 
 
 def index_lag(memory: "Parts") -> dict[str, int]:

@@ -124,8 +124,8 @@ class Transports:
         headers = Headers(scope=scope)
         session_id = headers.get("mcp-session-id")
         version = headers.get(MCP_PROTOCOL_VERSION_HEADER)
-        known = session_id is None or serves_session(self.manager, session_id) or session_id in self._ended
-        return not known and version in HANDSHAKE_PROTOCOL_VERSIONS and scope["method"] == "POST"
+        served = session_id is None or serves_session(self.manager, session_id) or session_id in self._ended
+        return not served and version in HANDSHAKE_PROTOCOL_VERSIONS and scope["method"] == "POST"
 
     async def _serve_orphan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers without a session: everything a call needs travels in its arguments."""

@@ -21,7 +21,7 @@ class Tally:
     """What an import has done so far. `sessions` are those that its messages belong to."""
 
     new: int = 0
-    known: int = 0
+    duplicates: int = 0
     extras: int = 0
     sessions: dict[tuple[str | None, str | None], str] = field(default_factory=dict)
 
@@ -91,7 +91,7 @@ class Importing:
     def append(self, session_id: str, turns: list[Turn]) -> None:
         target = Target(session_id=session_id)
         recorded = record(self.store, self.owner, [turn.message for turn in turns], target, self.clock)
-        self.tally.known += len(recorded.duplicates)
+        self.tally.duplicates += len(recorded.duplicates)
         self.tally.new += len(turns) - len(recorded.duplicates)
 
     def restore(self, item: Extra) -> None:

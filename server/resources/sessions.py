@@ -2,7 +2,7 @@
 
 from memory.model import SessionFilter
 from server import answers
-from server.calling import Call, known
+from server.calling import Call
 from server.resources import addresses
 from server.resources.table import Document, resource
 
@@ -19,14 +19,15 @@ def sessions(call: Call) -> Document:
 
 @resource(addresses.SESSION, "Session", "A conversation: its title, project, times and number of messages")
 def session(call: Call, session_id: str) -> Document:
-    with call.memory.store.read(call.owner) as records:
-        return Document(answers.session_data(known(records, session_id)))
+    return Document(answers.session_data(call.session(session_id)))
 
 
 @resource(addresses.MESSAGES, "Messages of a session", "All that was said in a conversation, word for word, in order")
 def session_messages(call: Call, session_id: str) -> Document:
+    from memory.sessions import existing
+
     with call.memory.store.read(call.owner) as records:
-        known(records, session_id)
+        existing(records, session_id)
         messages = records.transcript(session_id)
     rows = [answers.message(m, whole=True).model_dump(mode="json") for m in messages]
     return Document({"session_id": session_id, "messages": rows})
@@ -34,8 +35,10 @@ def session_messages(call: Call, session_id: str) -> Document:
 
 @resource(addresses.SUMMARY, "Summary of a session", "Its newest version; version 0 says there is none yet")
 def session_summary(call: Call, session_id: str) -> Document:
+    from memory.sessions import existing
+
     with call.memory.store.read(call.owner) as records:
-        known(records, session_id)
+        existing(records, session_id)
         summary = records.latest_summary(session_id)
     return Document(answers.summary_data(summary) if summary else answers.no_summary(session_id))
 

@@ -10,8 +10,9 @@ from pydantic import BaseModel, Field
 
 from memory.errors import Invalid, NotFound
 from memory.model import CONTEXT_TOKENS, HITS, MESSAGES_AT_ONCE, SUMMARY_TOKENS, Channel, Mode, ScopeFilter
+from memory.sessions import existing
 from server import answers
-from server.calling import Call, known
+from server.calling import Call
 from server.http.rest.front import AtDesk, Body, Query
 from server.http.rest.types import Flag, Message, Name, Strategy, Summary, Whole, Words
 from server.resources import addresses
@@ -115,7 +116,7 @@ async def get_session(at: AtDesk, session_id: SessionId, query: Annotated[Query,
 
     def work(call: Call) -> SessionAnswer:
         with call.memory.store.read(call.owner) as records:
-            found = known(records, session_id)
+            found = existing(records, session_id)
         return answers.session(found, "").data
 
     return await at.run("read", query.user, work)
@@ -131,7 +132,7 @@ async def patch_session(
         if body.archived:
             archive_session.handler(call, session_id=session_id)
         with call.memory.store.write(call.owner) as records:
-            known(records, session_id)
+            existing(records, session_id)
             changed = records.update_session(session_id, title=body.title, reopened=body.archived is False)
         call.changed += addresses.after_session_change(session_id)
         return answers.session(changed, "").data
@@ -146,7 +147,7 @@ async def get_messages(at: AtDesk, session_id: SessionId, query: Annotated[PageQ
 
     def work(call: Call) -> Messages:
         with call.memory.store.read(call.owner) as records:
-            session = known(records, session_id)
+            session = existing(records, session_id)
             found = _page(records, session.last_seq, session_id, after, query.limit)
         rows = [answers.message(m, whole=True) for m in found[: query.limit]]
         more = write_cursor(rows[-1].seq) if len(found) > query.limit else None
@@ -180,7 +181,7 @@ async def get_summary(at: AtDesk, session_id: SessionId, query: Annotated[Query,
 
     def work(call: Call) -> SummaryAnswer:
         with call.memory.store.read(call.owner) as records:
-            known(records, session_id)
+            existing(records, session_id)
             summary = records.latest_summary(session_id)
         return answers.summary_data(summary) if summary else answers.no_summary(session_id)
 
