@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from memory.model import Commitment, Fact, Hit, Message, Summary, SummaryDraft, UserContextEntry
+from memory.plain import folded
 from memory.ports import TokenCounter
 from memory.quoting import (
     CLOSE,
@@ -187,12 +188,12 @@ class _Assembly:
 
     def _add_recalled(self) -> None:
         shown = {m.message_id for m in self._made.messages}
-        said = {_plain(m.content) for m in self._made.messages}
-        summary_text = _plain(self._made.summary.draft.text) if self._made.summary else ""
+        said = {folded(m.content) for m in self._made.messages}
+        summary_text = folded(self._made.summary.draft.text) if self._made.summary else ""
         frame_price = self._price(f"{_RECALLED_HEADING}\n{OPEN}\n{CLOSE}") + 4
         left = self._left - frame_price
         for hit in self._material.hits:
-            words = _plain(hit.message.content)
+            words = folded(hit.message.content)
             if hit.message.message_id in shown or words in said or words in summary_text or not words:
                 continue
             if len(self._made.recalled) == RECALLED or left < 30:
@@ -227,13 +228,13 @@ class _Assembly:
 
 def _as_shown(summary: Summary, text: str, block: str) -> Summary:
     """The summary with the words and list entries that are shown, so that nothing more is handed over than fits."""
-    said = _plain(block.replace("\n| ", "\n"))
+    said = folded(block.replace("\n| ", "\n"))
 
     def shown(facts: Sequence[Fact]) -> tuple[Fact, ...]:
-        return tuple(fact for fact in facts if _plain(flat(fact.text, 240)) in said)
+        return tuple(fact for fact in facts if folded(flat(fact.text, 240)) in said)
 
     def shown_promises(commitments: Sequence[Commitment]) -> tuple[Commitment, ...]:
-        return tuple(c for c in commitments if _plain(commitment_line(c)) in said or _plain(c.what) in said)
+        return tuple(c for c in commitments if folded(commitment_line(c)) in said or folded(c.what) in said)
 
     draft = SummaryDraft(
         text="\n".join(line.removeprefix("| ") for line in text.split("\n")),
@@ -243,7 +244,3 @@ def _as_shown(summary: Summary, text: str, block: str) -> Summary:
         facts=shown(summary.draft.facts),
     )
     return replace(summary, draft=draft)
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.lower().split())

@@ -10,8 +10,9 @@ from threading import Lock
 from typing import Literal
 
 from memory.model import Owner, Session, SessionFilter, Summary, UserContextEntry
+from memory.plain import folded
 from memory.ports import Clock, Records, RecordStore, TokenCounter
-from memory.quoting import one_line, value_text
+from memory.quoting import label, value_text
 from memory.user_context import in_force_of, is_live
 from memory.wording import by_need, commitment_line, day, entry_line, flat, gist, title
 
@@ -136,17 +137,13 @@ def _told(records: Records, session: Session, summary: Summary | None) -> tuple[
 def _unsaid(records: Records, gone: Sequence[UserContextEntry], live: Sequence[UserContextEntry]) -> frozenset[str]:
     """The values that were withdrawn or expired, in lower case: lines that repeat them are left out."""
     values: set[str] = set()
-    kept = {_plain(e.value) for e in live if isinstance(e.value, str)}
+    kept = {folded(e.value) for e in live if isinstance(e.value, str)}
     for scope in {entry.project_id for entry in gone}:
         keys = [entry.key for entry in gone if entry.project_id == scope]
         for entry in records.user_context_history(scope, keys):
             if isinstance(entry.value, str) and len(entry.value) >= 4:
-                values.add(_plain(entry.value))
+                values.add(folded(entry.value))
     return frozenset(values - kept)
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.lower().split())
 
 
 def _ended(entry: UserContextEntry) -> datetime:
@@ -204,7 +201,7 @@ def _sections(drawn: _Drawn, display_name: str | None) -> list[_Section]:
     """In the order in which they are read."""
     who, rest = _who(drawn.entries, display_name)
     last = [f"- {_session_line(told, drawn.unsaid)}" for told in drawn.sessions]
-    gone = [f"- {one_line(e.key)} ({'withdrawn' if e.deleted else 'expired'} {day(_ended(e))})" for e in drawn.gone[:6]]
+    gone = [f"- {label(e.key)} ({'withdrawn' if e.deleted else 'expired'} {day(_ended(e))})" for e in drawn.gone[:6]]
     return [
         _Section(0, "", who),
         _Section(4, "Preferences:", _entry_lines(rest, "preference")),
@@ -229,13 +226,13 @@ def _who(
     address = next((named[key] for key in _ADDRESS if key in named), None)
     name = next((named[key] for key in _NAME if key in named), None)
     others = [named[key] for key in _OTHER if key in named]
-    called = value_text(name.value, 80) if name else one_line(display_name) if display_name else ""
+    called = value_text(name.value, 80) if name else label(display_name) if display_name else ""
     addressed = value_text(address.value, 80) if address else ""
     line = f"The user is {called}" if called else ""
     if addressed:
         line = f"{line}; address them as {addressed}" if line else f"Address the user as {addressed}"
     lines: list[tuple[str, UserContextEntry | None]] = [(line.removesuffix(".") + ".", name or address)] if line else []
-    lines += [(f"{one_line(e.key)}: {value_text(e.value, 80)}", e) for e in others]
+    lines += [(f"{label(e.key)}: {value_text(e.value, 80)}", e) for e in others]
     used = {id(e) for e in (address, name, *others) if e is not None}
     return lines, [e for e in entries if id(e) not in used]
 
@@ -246,7 +243,7 @@ def _session_line(told: tuple[Session, Summary | None, str], unsaid: frozenset[s
     where = f"{day(session.last_activity_at)}{f', {session.channel}' if session.channel else ''}"
     words = gist(summary, 220) if summary else f"the user last said: {flat(said, 160)}" if said else ""
     # A title that was made from the first words says less than what follows.
-    told_already = _plain(session.title or "").rstrip("….") in _plain(words) or (words and _title_is_cut(session))
+    told_already = folded(session.title or "").rstrip("….") in folded(words) or (words and _title_is_cut(session))
     name = "" if told_already else title(session)
     about = f"{name}{f': {words}' if words else ''}"
     return where + (about if _may_say(about, unsaid) else "")

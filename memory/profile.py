@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from memory.model import Json, Owner, Session, SessionFilter, Summary, UserContextEntry
+from memory.plain import plain
 from memory.ports import Clock, RecordStore
 from memory.user_context import in_force
 
@@ -79,8 +80,8 @@ def as_document(made: Profile) -> Mapping[str, Json]:
         "summaries": [_summary(session, summary) for session, summary in made.summaries],
         "preferences": _values(made.preferences),
         "metadata": {**_values(made.metadata), "message_count": made.message_count},
-        "last_updated": _time(made.last_updated),
-        "expires_at": _time(made.expires_at),
+        "last_updated": plain(made.last_updated),
+        "expires_at": plain(made.expires_at),
     }
 
 
@@ -88,7 +89,7 @@ def _summary(session: Session, summary: Summary) -> Mapping[str, Json]:
     return {
         "session_id": session.session_id,
         "session_title": session.title,
-        "last_activity_at": _time(session.last_activity_at),
+        "last_activity_at": plain(session.last_activity_at),
         "text": summary.draft.text,
         "version": summary.version,
         "covers_to_seq": summary.covers_to_seq,
@@ -98,7 +99,3 @@ def _summary(session: Session, summary: Summary) -> Mapping[str, Json]:
 
 def _values(entries: Sequence[UserContextEntry]) -> dict[str, Json]:
     return {entry.key: entry.value for entry in entries}
-
-
-def _time(moment: datetime | None) -> str | None:
-    return moment.isoformat().replace("+00:00", "Z") if moment else None

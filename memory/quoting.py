@@ -6,9 +6,10 @@ What is neutralised is only what a model is shown; the record keeps every charac
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 
 from memory.model import Json, Message
+from memory.plain import minute, one_line
 from memory.ports import TokenCounter
 from memory.tokens import json_text
 
@@ -80,10 +81,9 @@ def _without_markup(plain: str, shadow: str) -> str:
     return "".join(marked)
 
 
-def one_line(text: str, limit: int = NAME_LENGTH) -> str:
-    """A name or id from outside for use inside the frame's own header line."""
-    flat = " ".join(neutral(text).split()).translate({ord("["): "(", ord("]"): ")", ord("|"): "/"})
-    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+def label(text: str, limit: int = NAME_LENGTH) -> str:
+    """A name or id from outside for use inside a line of our own."""
+    return one_line(neutral(text).translate({ord("["): "(", ord("]"): ")", ord("|"): "/"}), limit)
 
 
 def quoted(text: str) -> str:
@@ -93,7 +93,9 @@ def quoted(text: str) -> str:
 
 def header(message: Message) -> str:
     """Date, role, speaker and message id of a quotation, in brackets, on one line."""
-    return _bracketed([_when(message.occurred_at), *_who(message), "message " + one_line(message.message_id, 80)])
+    return _bracketed(
+        [f"{minute(message.occurred_at)} UTC", *_who(message), "message " + label(message.message_id, 80)]
+    )
 
 
 def quotation(message: Message) -> str:
@@ -132,9 +134,9 @@ def _framed(opening: str, quotations: Iterable[str], closing: str) -> str:
 def _who(message: Message) -> list[str]:
     parts: list[str] = [message.role]
     if message.speaker:
-        parts.append(one_line(message.speaker))
+        parts.append(label(message.speaker))
     if message.tool_name:
-        parts.append("tool " + one_line(message.tool_name))
+        parts.append("tool " + label(message.tool_name))
     if message.status != "final":
         parts.append(message.status)
     return parts
@@ -155,8 +157,7 @@ def _said(message: Message) -> list[str]:
 
 def value_text(value: Json, limit: int = 400) -> str:
     """A user context value on one line: strings as they are, anything else as JSON; cut at `limit` characters."""
-    flat = " ".join(neutral(value if isinstance(value, str) else json_text(value)).split())
-    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+    return one_line(neutral(value if isinstance(value, str) else json_text(value)), limit)
 
 
 def shortened(text: str, tokens: int, counter: TokenCounter, note: str = "shortened") -> str:
@@ -173,10 +174,6 @@ def shortened(text: str, tokens: int, counter: TokenCounter, note: str = "shorte
 def _cut(text: str, keep: int, note: str) -> str:
     head, tail = text[: keep - keep // 4].rstrip(), text[len(text) - keep // 4 :].lstrip()
     return f"{head} […{note}: {len(text) - keep:,} characters left out…] {tail}".rstrip()
-
-
-def _when(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 # Joiners that Arabic, Indic scripts and emoji need between two of their own characters.

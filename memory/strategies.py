@@ -7,7 +7,7 @@ from typing import Literal
 from memory.errors import Invalid, NotFound, shown
 from memory.model import KNOBS, Json, Message, Mode, Owner, Strategy, Summary
 from memory.ports import Records, RecordStore, TokenCounter
-from memory.quoting import new_days, one_line, shortened, turn
+from memory.quoting import label, new_days, shortened, turn
 from memory.sessions import existing
 from memory.turns import calls, fit, last_turns, user_turns, without_orphans
 from memory.validation import check_choice, check_name
@@ -178,9 +178,9 @@ def compacted(messages: Sequence[Message], keep: int) -> tuple[tuple[Message, ..
 
 
 def _placeholder(message: Message) -> str:
-    tool = one_line(message.tool_name) if message.tool_name else "a tool"
+    tool = label(message.tool_name) if message.tool_name else "a tool"
     size = f"{len(message.content):,} character{'' if len(message.content) == 1 else 's'}"
-    return f"[The result of {tool} ({size}) is left out here; message {one_line(message.message_id, 80)} has it.]"
+    return f"[The result of {tool} ({size}) is left out here; message {label(message.message_id, 80)} has it.]"
 
 
 def _named(records: Records, level: Level, name: str | None) -> tuple[str, str | None]:

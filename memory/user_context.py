@@ -18,6 +18,7 @@ from memory.model import (
     Source,
     UserContextEntry,
 )
+from memory.plain import minute
 from memory.ports import Clock, Records, RecordStore, WritableRecords
 from memory.validation import check_choice
 
@@ -210,7 +211,7 @@ def _check_versions(expected: Mapping[str, int], current: Mapping[str, UserConte
 def _described(entry: UserContextEntry | None, now: datetime) -> str:
     if entry is None:
         return "it has never been set"
-    at = f"{entry.updated_at:%Y-%m-%d %H:%M} UTC"
+    at = f"{minute(entry.updated_at)} UTC"
     if entry.deleted:
         return f"it was removed at {at}"
     ended = "" if is_live(entry, now) else ", which has expired"

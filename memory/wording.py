@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
 from memory.model import Commitment, Fact, Session, Summary, UserContextEntry
-from memory.quoting import neutral, one_line, value_text
+from memory.plain import folded
+from memory.quoting import label, neutral, value_text
 
 _BULLET = re.compile(r"^- (?:\[\d+\] )?")
 _ORDER = {"state": 0, "preference": 1, "fact": 2}
@@ -35,7 +36,7 @@ def entry_line(entry: UserContextEntry, limit: int = 400) -> str:
     if entry.expires_at is not None:
         notes.append(f"until {day(entry.expires_at)}")
     note = f" ({'; '.join(notes)})" if notes else ""
-    return f"{one_line(entry.key, 128)}: {value_text(entry.value, limit)}{note}"
+    return f"{label(entry.key, 128)}: {value_text(entry.value, limit)}{note}"
 
 
 def by_need(entries: Iterable[UserContextEntry]) -> list[UserContextEntry]:
@@ -45,17 +46,17 @@ def by_need(entries: Iterable[UserContextEntry]) -> list[UserContextEntry]:
 
 def commitment_line(commitment: Commitment) -> str:
     """`Who: what, by when`, as it was said."""
-    name = one_line(commitment.who) if commitment.who else ""
+    name = label(commitment.who) if commitment.who else ""
     who = f"{name[:1].upper()}{name[1:]}: " if name else ""
     what = flat(commitment.what, 160)
-    when = one_line(commitment.by_when) if commitment.by_when else ""
+    when = label(commitment.by_when) if commitment.by_when else ""
     return f"{who}{what}" + (f", {when}" if when and when.lower() not in what.lower() else "")
 
 
 def summary_lists(summary: Summary, shown: Collection[str] = ()) -> list[str]:
     """The lists of a summary, a heading before each, the newest entries first and not too many of a kind, without what
     its text or the messages `shown` (ids) say."""
-    said = _plain(summary.draft.text)
+    said = folded(summary.draft.text)
     draft = summary.draft
     found: list[str] = []
     for heading, most, items in (
@@ -79,7 +80,7 @@ def gist(summary: Summary, limit: int) -> str:
 
 def title(session: Session) -> str:
     """The session's title in quotation marks, or ''."""
-    return f" “{one_line(session.title)}”" if session.title else ""
+    return f" “{label(session.title)}”" if session.title else ""
 
 
 def _texts(facts: Sequence[Fact]) -> list[tuple[str, str, str | None]]:
@@ -88,9 +89,5 @@ def _texts(facts: Sequence[Fact]) -> list[tuple[str, str, str | None]]:
 
 def _says(said: str, words: str) -> bool:
     """Whether the text holds these words, with or without the speaker's name before them."""
-    words = _plain(words)
+    words = folded(words)
     return words in said or words.partition(": ")[2] in said if ": " in words else words in said
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.lower().split())

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from memory.model import Commitment, Fact, Hit, Interpreted, Json, Message, Session, Summary, UserContextEntry
+from memory.plain import iso, plain
 from server import schemas as wire
-from server.wire_values import iso
 
 if TYPE_CHECKING:
     from memory.recall import SearchResult, TopicResult
@@ -86,10 +86,10 @@ def entries(rows: Sequence[UserContextEntry]) -> Answer[wire.Entries]:
 
 def summary(made: Summary) -> Answer[wire.SummaryAnswer]:
     """One version of a session's summary."""
-    from memory.quoting import one_line
+    from memory.quoting import label
 
-    which = f"Session {one_line(made.session_id)}, summary version {made.version}, up to message {made.covers_to_seq}"
-    note = f" ({one_line(made.note, 200)})" if made.note else ""
+    which = f"Session {label(made.session_id)}, summary version {made.version}, up to message {made.covers_to_seq}"
+    note = f" ({label(made.note, 200)})" if made.note else ""
     return Answer(summary_data(made), f"{which}{note}:\n{framed([summary_text(made)])}")
 
 
@@ -181,10 +181,10 @@ def archived(one: Session | None, made: Summary | None, messages: Sequence[Messa
 
 def session_line(session: Session) -> str:
     """A session in one line."""
-    from memory.quoting import one_line
+    from memory.quoting import label
 
     facts = [f"last active {_minute(iso(session.last_activity_at))}", counted(session.message_count, "message")]
-    facts += [f"project {one_line(session.project_id)}"] if session.project_id else []
+    facts += [f"project {label(session.project_id)}"] if session.project_id else []
     facts += [session.channel] if session.channel else []
     facts += ["archived"] if session.archived_at else []
     return f"{_name(session.session_id, session.title)}: {', '.join(facts)}"
@@ -254,8 +254,6 @@ def summary_data(made: Summary) -> wire.SummaryAnswer:
 
 def interpreted(understood: Interpreted) -> dict[str, Json]:
     """The dates and filters that a query was understood to hold; only what there is."""
-    import pydantic_core
-
     values = {
         "filters": dict(understood.filters),
         "dates": [dict(d) for d in understood.dates],
@@ -263,8 +261,7 @@ def interpreted(understood: Interpreted) -> dict[str, Json]:
         "role": understood.role,
         "asks_when": understood.asks_when,
     }
-    plain = pydantic_core.to_jsonable_python(values, fallback=str)
-    return {k: v for k, v in plain.items() if v not in (None, False) or k in ("filters", "dates")}
+    return {k: v for k, v in plain(values).items() if v not in (None, False) or k in ("filters", "dates")}
 
 
 def cut(text: str, limit: int = CONTENT) -> str:
@@ -318,9 +315,9 @@ def _place(session_id: str, title: str | None, first: int, last: int) -> str:
 
 
 def _name(session_id: str, title: str | None) -> str:
-    from memory.quoting import one_line
+    from memory.quoting import label
 
-    return f"{one_line(session_id)} “{one_line(title)}”" if title else one_line(session_id)
+    return f"{label(session_id)} “{label(title)}”" if title else label(session_id)
 
 
 def _minute(text: str) -> str:
@@ -328,13 +325,13 @@ def _minute(text: str) -> str:
 
 
 def _entry_line(row: UserContextEntry) -> str:
-    from memory.quoting import one_line, value_text
+    from memory.quoting import label, value_text
 
     value = "removed" if row.deleted else value_text(row.value, 2_000)
     notes = [row.category, f"version {row.version}"]
     notes += ["inferred"] if row.source == "inferred" else []
     notes += [f"until {_minute(iso(row.expires_at))}"] if row.expires_at else []
-    return f"- {one_line(row.key, 128)}: {value} ({', '.join(notes)})"
+    return f"- {label(row.key, 128)}: {value} ({', '.join(notes)})"
 
 
 def _note(fact: Fact) -> Json:

@@ -6,10 +6,10 @@ The jsonl form is what `backstory import` reads; nothing of a message is lost on
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from memory.model import Message, Owner, Session, SessionFilter, Summary, UserContextEntry
+from memory.plain import minute, plain
 from memory.ports import Records, RecordStore
 
 _PAGE = 500
@@ -73,17 +73,6 @@ def present(told: Mapping[str, Any]) -> dict[str, Any]:
     return {name: plain(value) for name, value in told.items() if value is not None and value != ()}
 
 
-def plain(value: Any) -> Any:
-    """As JSON can hold it; times in ISO 8601 UTC."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    if isinstance(value, Mapping):
-        return {str(name): plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    return value
-
-
 def _to_jsonl(parts: Iterable[Portion]) -> Iterator[str]:
     for part in parts:
         yield json.dumps(line(part), ensure_ascii=False) + "\n"
@@ -138,10 +127,6 @@ def _to_markdown(parts: Iterable[Portion]) -> Iterator[str]:
                 listing = True
                 place = f" ({part.project_id})" if part.project_id else ""
                 yield f"- `{part.key}`{place}: {json.dumps(plain(part.value), ensure_ascii=False)}\n"
-
-
-def minute(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
 
 
 FORMATS: Mapping[str, Callable[[Iterable[Portion]], Iterator[str]]] = {

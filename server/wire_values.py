@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from memory.model import NAME_BYTES
+from memory.plain import iso
 
 
 def _absent_dropped(cls: type[BaseModel], data: Any) -> Any:
@@ -103,11 +104,6 @@ def _since(value: Any) -> datetime | None:
 
 def _until(value: Any) -> datetime | None:
     return None if value is None else _instant(value, day_ends=True)
-
-
-def iso(moment: datetime) -> str:
-    """ISO 8601 in UTC, ending in Z, with microseconds only where there are any."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 _TIME = WithJsonSchema({"type": "string", "description": "ISO 8601"}, mode="validation")

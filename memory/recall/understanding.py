@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from memory.errors import Invalid, shown
 from memory.model import Interpreted, Json, MessageFilter, Role
+from memory.plain import plain
 from memory.recall.date_bounds import Period
 from memory.recall.dates import periods
 from memory.recall.query import Question, strip_names
@@ -107,15 +108,11 @@ def _filters(where: MessageFilter) -> dict[str, Json]:
         "session_id": where.session_id,
         "role": where.role,
         "channel": where.channel,
-        "since": _iso(where.since),
-        "until": _iso(where.until),
+        "since": plain(where.since),
+        "until": plain(where.until),
     }
     return {name: value for name, value in said.items() if value is not None}
 
 
 def _date(period: Period) -> dict[str, Json]:
-    return {"text": period.said, "since": _iso(period.since), "until": _iso(period.until), "unit": period.unit}
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment is not None else None
+    return {"text": period.said, "since": plain(period.since), "until": plain(period.until), "unit": period.unit}

@@ -4,11 +4,12 @@ import json
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Protocol
 
 import click
+
+from memory.plain import one_line
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -33,13 +34,9 @@ def clean(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
-def one_line(text: str, limit: int) -> str:
-    flat = " ".join(clean(text).split())
-    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
-
-
-def minute(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+def cell(text: str, limit: int) -> str:
+    """Text for one line of a terminal."""
+    return one_line(clean(text), limit)
 
 
 @contextmanager

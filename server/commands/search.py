@@ -7,9 +7,10 @@ import click
 
 from memory.errors import Invalid
 from memory.model import HITS, Channel, MessageFilter, Role, ScopeFilter
+from memory.plain import minute
 from server.commands.opening import opened_memory
 from server.commands.options import with_settings
-from server.commands.output import clean, echo_json, minute
+from server.commands.output import clean, echo_json
 from server.settings import Settings
 
 DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S%z"])

@@ -3,9 +3,10 @@
 import click
 
 from memory.model import SESSIONS_ON_A_PAGE, SessionFilter
+from memory.plain import minute
 from server.commands.opening import opened_record
 from server.commands.options import with_settings
-from server.commands.output import echo_json, minute, one_line
+from server.commands.output import cell, echo_json
 from server.settings import Settings
 
 
@@ -55,8 +56,8 @@ def sessions(
     for one in page.sessions:
         state = " (archived)" if one.archived_at else ""
         cells = (one.session_id, minute(one.last_activity_at), str(one.message_count), one.project_id or "")
-        named = one_line(one.title or one.external_id or "", 60) + state
-        table.add_row(*(Text(one_line(cell, 60)) for cell in cells), Text(named))
+        named = cell(one.title or one.external_id or "", 60) + state
+        table.add_row(*(Text(cell(value, 60)) for value in cells), Text(named))
     console = Console(highlight=False)
     console.print(table) if console.is_terminal else Console(highlight=False, width=200).print(table)
     if page.next_cursor:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from memory.errors import Invalid, shown
+from memory.plain import iso, minute
 from server.commands.opening import opened_directory
 from server.commands.options import with_settings
-from server.commands.output import echo_json, minute, one_line
+from server.commands.output import cell, echo_json
 from server.identity import Right
 from server.settings import Settings
 
@@ -83,7 +84,7 @@ def list_(as_json: bool, settings: Settings) -> None:
             minute(one.last_used_at) if one.last_used_at else "",
         )
         cells = (one.token_id, one.owner.tenant_id, one.owner.user_id, ",".join(sorted(one.rights)), *times, state)
-        table.add_row(*(Text(one_line(cell, 60)) for cell in cells))
+        table.add_row(*(Text(cell(value, 60)) for value in cells))
     console = Console(highlight=False)
     console.print(table) if console.is_terminal else Console(highlight=False, width=200).print(table)
 
@@ -128,8 +129,6 @@ def read_lifetime(text: str) -> timedelta | None:
 
 def described(one: "ApiToken") -> dict[str, Any]:
     """A token's record for machines, without its hash."""
-    from server.wire_values import iso
-
     times = ("created_at", "expires_at", "revoked_at", "last_used_at")
     return {
         "token_id": one.token_id,

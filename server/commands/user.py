@@ -4,9 +4,10 @@ from typing import Any, cast
 
 import click
 
+from memory.plain import iso, minute
 from server.commands.opening import opened_directory
 from server.commands.options import with_settings
-from server.commands.output import echo_json, minute, one_line
+from server.commands.output import cell, echo_json
 from server.settings import Settings
 
 KINDS = ("phone", "email", "voiceprint", "external")
@@ -31,8 +32,8 @@ def list_(as_json: bool, settings: Settings) -> None:
         echo_json({"users": [{"user": u.user_id, "display_name": u.display_name} for u in found]})
         return
     for one in found:
-        name = f"  {one_line(one.display_name, 60)}" if one.display_name else ""
-        click.echo(f"{one_line(one.user_id, 80)}{name}")
+        name = f"  {cell(one.display_name, 60)}" if one.display_name else ""
+        click.echo(f"{cell(one.user_id, 80)}{name}")
 
 
 @user.command()
@@ -48,8 +49,6 @@ def show(user_id: str, as_json: bool, settings: Settings) -> None:
         with directory.read(settings.tenant) as people:
             identities, history = people.identities(found.user_id), people.history(found.user_id)
     if as_json:
-        from server.wire_values import iso
-
         events: list[dict[str, Any]] = [
             {
                 "action": event.action,
@@ -64,12 +63,12 @@ def show(user_id: str, as_json: bool, settings: Settings) -> None:
         known = [{"kind": i.kind, "value": i.value} for i in identities]
         echo_json({"user": found.user_id, "display_name": found.display_name, "identities": known, "history": events})
         return
-    click.echo(f"{one_line(found.user_id, 80)}  {one_line(found.display_name or '', 60)}".rstrip())
+    click.echo(f"{cell(found.user_id, 80)}  {cell(found.display_name or '', 60)}".rstrip())
     for identity in identities:
-        click.echo(f"  {identity.kind}: {one_line(identity.value, 80)}")
+        click.echo(f"  {identity.kind}: {cell(identity.value, 80)}")
     for event in history:
         what = f"{event.identity.kind} {event.identity.value}" if event.identity else event.other_user_id or ""
-        click.echo(f"  {minute(event.at)}  {event.action} {one_line(what, 80)}".rstrip())
+        click.echo(f"  {minute(event.at)}  {event.action} {cell(what, 80)}".rstrip())
 
 
 @user.command()

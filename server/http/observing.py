@@ -14,6 +14,7 @@ from uuid import uuid4
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from memory.plain import iso
 from server.http.metrics import Metrics
 from server.http.problems import problem
 from server.http.traffic import Traffic
@@ -27,7 +28,7 @@ class JsonLines(logging.Formatter):
     """One JSON object a line. An exception is its kind and its place: its message may repeat what somebody said."""
 
     def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = iso(datetime.fromtimestamp(record.created, UTC), "milliseconds")
         line: dict[str, Any] = {"at": at, "level": record.levelname, "logger": record.name}
         fields = getattr(record, "fields", None)
         if fields is not None:

@@ -53,7 +53,7 @@ def identify_user(
 
 
 def _answer(found: "Identified") -> Answer[IdentifiedOut]:
-    from memory.quoting import one_line
+    from memory.quoting import label
 
     user = found.user
     candidates = [UserOut(user=c.user_id, display_name=c.display_name) for c in found.candidates]
@@ -64,9 +64,7 @@ def _answer(found: "Identified") -> Answer[IdentifiedOut]:
         display_name=user.display_name if user else None,
     )
     if user is not None:
-        name = f" ({one_line(user.display_name)})" if user.display_name else ""
-        return Answer(data, f"{'A new user' if found.created else 'Known user'}: {one_line(user.user_id)}{name}.")
-    lines = [
-        f"- {one_line(c.user)}: {one_line(c.display_name) if c.display_name else 'no name known'}" for c in candidates
-    ]
+        name = f" ({label(user.display_name)})" if user.display_name else ""
+        return Answer(data, f"{'A new user' if found.created else 'Known user'}: {label(user.user_id)}{name}.")
+    lines = [f"- {label(c.user)}: {label(c.display_name) if c.display_name else 'no name known'}" for c in candidates]
     return Answer(data, "\n".join(["Several people are known by this; ask which of them it is:", *lines]))

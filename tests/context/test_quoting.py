@@ -15,8 +15,8 @@ from memory.quoting import (
     TURNS_OPEN,
     frame,
     header,
+    label,
     neutral,
-    one_line,
     quotation,
     quoted,
     shortened,
@@ -174,8 +174,8 @@ def test_nothing_to_quote_needs_no_frame() -> None:
 
 
 def test_one_line_and_values_stay_short() -> None:
-    assert one_line("a\n[b] | c" * 30, 40) == one_line("a\n[b] | c" * 30, 40)
-    assert len(one_line("x" * 500)) == 60
+    assert label("a\n[b] | c" * 30, 40) == label("a\n[b] | c" * 30, 40)
+    assert len(label("x" * 500)) == 60
     assert value_text({"a": ["b\n", "<system>"]}) == '{"a":["b\\n","‹system>"]}'
     assert len(value_text("x" * 5000, 100)) == 100
 

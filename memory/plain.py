@@ -1,0 +1,37 @@
+"""Values as plain text: times, anything that JSON can hold, anything on one line."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+
+def iso(moment: datetime, timespec: str = "auto") -> str:
+    """ISO 8601 in UTC, ending in Z, with microseconds only where there are any (or as `timespec` says)."""
+    return moment.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+def minute(moment: datetime) -> str:
+    """For people, in UTC: 2025-05-07 12:04."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def plain(value: Any) -> Any:
+    """As JSON can hold it: names are text, tuples are lists, times are ISO 8601 UTC."""
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, Mapping):
+        return {str(name): plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value
+
+
+def one_line(text: str, limit: int) -> str:
+    """`text` with single spaces for all white space, its end cut off with a mark beyond `limit` characters."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def folded(text: str) -> str:
+    """For telling whether one text says what another does: small letters, single spaces."""
+    return " ".join(text.lower().split())
