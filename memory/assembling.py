@@ -16,8 +16,8 @@ from memory.quoting import (
     quotation,
     quoted,
     shortened,
-    turns_frame,
 )
+from memory.results import context
 from memory.strategies import ResolvedStrategy, apply, total_cost, within
 from memory.turns import last_turns, turns
 from memory.wording import by_need, commitment_line, entry_line, flat, summary_lists
@@ -67,17 +67,12 @@ class Assembled:
         return "\n\n".join(block for block in (*self.blocks, recalled) if block)
 
 
-def as_text(instructions: str, messages: Sequence[Message]) -> str:
-    """What a model reads: the instructions, then the session's turns as quotations."""
-    return "\n\n".join(part for part in (instructions, turns_frame(messages)) if part)
-
-
 def assemble(material: Material, budget: int, counter: TokenCounter) -> Assembled:
-    """What of the material makes at most `budget` tokens as `as_text` renders it."""
+    """What of the material makes at most `budget` tokens as `results.context` renders it."""
     room = budget
     for _ in range(8):
         made = _Assembly(material, room, counter).result()
-        made.tokens = counter.count(as_text(made.instructions, made.messages))
+        made.tokens = counter.count(context(made.instructions, made.messages))
         if made.tokens <= budget:
             return made
         room -= max(made.tokens - budget, room // 8, 1)

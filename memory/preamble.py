@@ -244,7 +244,7 @@ def _session_line(told: tuple[Session, Summary | None, str], unsaid: frozenset[s
     words = gist(summary, 220) if summary else f"the user last said: {flat(said, 160)}" if said else ""
     # A title that was made from the first words says less than what follows.
     told_already = folded(session.title or "").rstrip("….") in folded(words) or (words and _title_is_cut(session))
-    name = "" if told_already else title(session)
+    name = "" if told_already else title(session.title)
     about = f"{name}{f': {words}' if words else ''}"
     return where + (about if _may_say(about, unsaid) else "")
 

@@ -7,11 +7,14 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC
+from typing import TYPE_CHECKING
 
 from memory.model import Json, Message
 from memory.plain import minute, one_line
-from memory.ports import TokenCounter
 from memory.tokens import json_text
+
+if TYPE_CHECKING:
+    from memory.ports import TokenCounter
 
 OPEN = (
     "<past_conversation>\n"
@@ -98,14 +101,20 @@ def header(message: Message) -> str:
     )
 
 
-def quotation(message: Message) -> str:
-    """The message as it stands in the frame: its header, its content, and a tool call's arguments."""
-    return "\n".join([header(message), *_said(message)])
+def quotation(message: Message, limit: int | None = None) -> str:
+    """The message as it stands in the frame: its header, its content, and a tool call's arguments, each cut at `limit`
+    characters."""
+    return "\n".join([header(message), *_said(message, limit)])
 
 
 def frame(messages: Iterable[Message]) -> str:
     """All the messages in one frame that says what they are; '' when there are none."""
-    return _framed(OPEN, map(quotation, messages), CLOSE)
+    return framed(map(quotation, messages))
+
+
+def framed(quotations: Iterable[str]) -> str:
+    """Lines that are quoted already, in the frame that says what they are; '' when there are none."""
+    return _framed(OPEN, quotations, CLOSE)
 
 
 def turn(message: Message, dated: bool = False) -> str:
@@ -146,13 +155,17 @@ def _bracketed(parts: Sequence[str]) -> str:
     return "[" + ", ".join(parts) + "]"
 
 
-def _said(message: Message) -> list[str]:
-    lines = []
-    if message.tool_arguments is not None:
-        lines.append(quoted("arguments " + json_text(message.tool_arguments)))
-    if message.content:
-        lines.append(quoted(message.content))
-    return lines
+def _said(message: Message, limit: int | None = None) -> list[str]:
+    said = [f"arguments {json_text(message.tool_arguments)}"] if message.tool_arguments is not None else []
+    said += [message.content] if message.content else []
+    return [quoted(text if limit is None else cut(text, limit)) for text in said]
+
+
+def cut(text: str, limit: int) -> str:
+    """`text` up to `limit` characters, with a mark where the rest is missing."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]} […{len(text) - limit:,} more characters in the session's messages]"
 
 
 def value_text(value: Json, limit: int = 400) -> str:
@@ -160,18 +173,18 @@ def value_text(value: Json, limit: int = 400) -> str:
     return one_line(neutral(value if isinstance(value, str) else json_text(value)), limit)
 
 
-def shortened(text: str, tokens: int, counter: TokenCounter, note: str = "shortened") -> str:
+def shortened(text: str, tokens: int, counter: "TokenCounter", note: str = "shortened") -> str:
     """The beginning and the end of `text` with a mark between, at most `tokens` long; '' when nothing fits."""
     if counter.count(text) <= tokens:
         return text
     low, high = 0, min(len(text), tokens * 12)
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if counter.count(_cut(text, middle, note)) <= tokens else (low, middle - 1)
-    return _cut(text, low, note) if low >= 8 else ""
+        low, high = (middle, high) if counter.count(_middle_cut(text, middle, note)) <= tokens else (low, middle - 1)
+    return _middle_cut(text, low, note) if low >= 8 else ""
 
 
-def _cut(text: str, keep: int, note: str) -> str:
+def _middle_cut(text: str, keep: int, note: str) -> str:
     head, tail = text[: keep - keep // 4].rstrip(), text[len(text) - keep // 4 :].lstrip()
     return f"{head} […{note}: {len(text) - keep:,} characters left out…] {tail}".rstrip()
 

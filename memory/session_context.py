@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from memory.assembling import RECALLED, Assembled, Material, as_text, assemble
+from memory.assembling import RECALLED, Assembled, Material, assemble
 from memory.errors import BackstoryError, Invalid
 from memory.model import (
     QUERY_LENGTH,
@@ -35,8 +35,6 @@ log = logging.getLogger("backstory.session_context")
 _VOICE_TOKENS = 400
 _LAST_WORDS_LENGTH = 400
 
-__all__ = ["ContextRequest", "SessionContext", "SessionContexts", "as_text"]
-
 
 @dataclass(frozen=True, slots=True)
 class ContextRequest:
@@ -61,7 +59,7 @@ class SessionContext:
     """`instructions` is the text to inject: user context, summary and recalled memories, as quoted data; `messages`
     are the session's turns under the strategy. The other fields hold what these two say, and no more.
 
-    `tokens` counts `as_text`, and never exceeds what was asked for.
+    `tokens` counts the text that `results.context` makes of them, and never exceeds what was asked for.
     """
 
     session_id: str | None

@@ -7,10 +7,11 @@ from typing import Literal
 from memory.errors import Invalid, NotFound, shown
 from memory.model import KNOBS, Json, Message, Mode, Owner, Strategy, Summary
 from memory.ports import Records, RecordStore, TokenCounter
-from memory.quoting import label, new_days, shortened, turn
+from memory.quoting import new_days, shortened, turn
 from memory.sessions import existing
 from memory.turns import calls, fit, last_turns, user_turns, without_orphans
 from memory.validation import check_choice, check_name
+from memory.wording import result_left_out
 
 Level = Literal["session", "agent"]
 Layer = Literal["request", "session", "agent", "none"]
@@ -169,18 +170,12 @@ def compacted(messages: Sequence[Message], keep: int) -> tuple[tuple[Message, ..
     ids = {m.message_id for m in old}
     old_calls = {m.tool_call_id for m in old if m.tool_call_id}
     changed = [
-        replace(m, content=_placeholder(m), tool_arguments=None)
+        replace(m, content=result_left_out(m), tool_arguments=None)
         if m.message_id in ids
         else (replace(m, tool_arguments=None) if calls(m) & old_calls else m)
         for m in messages
     ]
     return tuple(changed), tuple(m.message_id for m in old)
-
-
-def _placeholder(message: Message) -> str:
-    tool = label(message.tool_name) if message.tool_name else "a tool"
-    size = f"{len(message.content):,} character{'' if len(message.content) == 1 else 's'}"
-    return f"[The result of {tool} ({size}) is left out here; message {label(message.message_id, 80)} has it.]"
 
 
 def _named(records: Records, level: Level, name: str | None) -> tuple[str, str | None]:

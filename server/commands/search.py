@@ -8,6 +8,7 @@ import click
 from memory.errors import Invalid
 from memory.model import HITS, Channel, MessageFilter, Role, ScopeFilter
 from memory.plain import minute
+from memory.results import NOTHING_FOUND
 from server.commands.opening import opened_memory
 from server.commands.options import with_settings
 from server.commands.output import clean, echo_json
@@ -59,7 +60,7 @@ def search(
         click.echo(f"{number}. " + click.style(f"{minute(hit.occurred_at)}  {clean(said)}", bold=True) + f"  {place}")
         click.echo("   " + clean(hit.content).replace("\n", "\n   ") + "\n")
     if not answer.hits:
-        click.echo("Nothing was found. Other words, fewer filters or a longer time may find more.", err=True)
+        click.echo(NOTHING_FOUND, err=True)
 
 
 def utc(at: datetime | None) -> datetime | None:

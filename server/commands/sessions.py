@@ -4,6 +4,7 @@ import click
 
 from memory.model import SESSIONS_ON_A_PAGE, SessionFilter
 from memory.plain import minute
+from memory.results import NO_SESSIONS
 from server.commands.opening import opened_record
 from server.commands.options import with_settings
 from server.commands.output import cell, echo_json
@@ -46,7 +47,7 @@ def sessions(
         echo_json(answers.sessions(page).data.model_dump(mode="json"))
         return
     if not page.sessions:
-        click.echo("There are no such sessions.", err=True)
+        click.echo(NO_SESSIONS, err=True)
         return
     from rich.console import Console
     from rich.table import Table

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from memory import results
 from server.answers import Answer
 from server.calling import Call
 from server.schemas import Outgoing
@@ -53,8 +54,6 @@ def identify_user(
 
 
 def _answer(found: "Identified") -> Answer[IdentifiedOut]:
-    from memory.quoting import label
-
     user = found.user
     candidates = [UserOut(user=c.user_id, display_name=c.display_name) for c in found.candidates]
     data = IdentifiedOut(
@@ -63,8 +62,4 @@ def _answer(found: "Identified") -> Answer[IdentifiedOut]:
         candidates=candidates,
         display_name=user.display_name if user else None,
     )
-    if user is not None:
-        name = f" ({label(user.display_name)})" if user.display_name else ""
-        return Answer(data, f"{'A new user' if found.created else 'Known user'}: {label(user.user_id)}{name}.")
-    lines = [f"- {label(c.user)}: {label(c.display_name) if c.display_name else 'no name known'}" for c in candidates]
-    return Answer(data, "\n".join(["Several people are known by this; ask which of them it is:", *lines]))
+    return Answer(data, results.identified(found))

@@ -20,7 +20,8 @@ from memory.model import NewMessage, Owner, Strategy, SummaryDraft
 from memory.ports import RecordStore, TokenCounter
 from memory.quoting import CLOSE, OPEN, TURNS_CLOSE, TURNS_OPEN
 from memory.recall import Recall
-from memory.session_context import ContextRequest, SessionContext, SessionContexts, as_text
+from memory.results import context
+from memory.session_context import ContextRequest, SessionContext, SessionContexts
 from memory.sessions import Target, archive, start
 from memory.strategies import set_strategy
 from memory.summarizing import Summarizing
@@ -77,7 +78,7 @@ def assert_nothing_twice(given: SessionContext) -> None:
     assert len(set(shown)) == len(shown)
     assert len(set(recalled)) == len(recalled)
     assert not set(shown) & set(recalled)
-    lines = [line for line in as_text(given.instructions, given.messages).split("\n") if len(line) > 60]
+    lines = [line for line in context(given.instructions, given.messages).split("\n") if len(line) > 60]
     assert len(set(lines)) == len(lines)
 
 
@@ -97,7 +98,7 @@ def test_a_short_session_is_given_whole_with_the_user_context(desk: Desk, talk: 
     assert "- currentPropertyId: prop-123" in given.instructions
     assert [e.key for e in given.user_context] == ["currentPropertyId", "name"]
     assert given.summary == summary, "what the agent wrote comes back as it was"
-    assert given.tokens == EstimatedTokens().count(as_text(given.instructions, given.messages)) <= 4000
+    assert given.tokens == EstimatedTokens().count(context(given.instructions, given.messages)) <= 4000
 
 
 def test_the_layers_in_their_order_within_the_budget(desk: Desk, long_talk: str) -> None:
@@ -121,7 +122,7 @@ def test_the_layers_in_their_order_within_the_budget(desk: Desk, long_talk: str)
 def test_never_above_the_budget(desk: Desk, long_talk: str, mode: str, budget: int) -> None:
     user_context.upsert(desk.store, desk.owner, {f"key {n}": f"value {n} " * n for n in range(12)}, clock=desk.clock)
     given = desk.get(session_id=long_talk, query="lemon trees", max_tokens=budget, strategy=Strategy(mode))
-    assert given.tokens == EstimatedTokens().count(as_text(given.instructions, given.messages)) <= budget
+    assert given.tokens == EstimatedTokens().count(context(given.instructions, given.messages)) <= budget
     assert_nothing_twice(given)
     if budget >= 350:
         assert given.messages[-1].seq == 120
@@ -328,10 +329,10 @@ def test_whatever_is_remembered_the_budget_holds_and_nothing_comes_twice(
     strategy = Strategy(mode, keep_turns=keep, summarize_after=max(1, keep))  # type: ignore[arg-type]
     given = desk.get(max_tokens=budget, query=query, strategy=strategy, purpose=purpose)
     limit = min(budget, 400) if purpose == "voice" else budget
-    assert given.tokens == counter.count(as_text(given.instructions, given.messages)) <= limit
+    assert given.tokens == counter.count(context(given.instructions, given.messages)) <= limit
     shown = {m.message_id for m in given.messages}
     assert not shown & {h.message.message_id for h in given.recalled}
-    body = as_text(given.instructions, given.messages)
+    body = context(given.instructions, given.messages)
     assert body.count(OPEN) == body.count(CLOSE) == bool(given.recalled)
     assert body.count(TURNS_OPEN) == body.count(TURNS_CLOSE) == bool(given.messages)
     assert not re.search(r"^\W*<system", body, re.MULTILINE)
