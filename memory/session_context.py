@@ -22,7 +22,7 @@ from memory.model import (
 from memory.ports import Clock, Records, RecordStore, TokenCounter
 from memory.preamble import Preambles
 from memory.sessions import existing
-from memory.strategies import ResolvedStrategy, in_force, needs_summary
+from memory.strategies import ResolvedStrategy, apply, in_force, needs_summary, saved
 from memory.summarizing import Summarizing
 from memory.turns import last_turns, turns, user_turns
 from memory.user_context import in_force as user_context_in_force
@@ -59,7 +59,8 @@ class SessionContext:
     """`instructions` is the text to inject: user context, summary and recalled memories, as quoted data; `messages`
     are the session's turns under the strategy. The other fields hold what these two say, and no more.
 
-    `tokens` counts the text that `results.context` makes of them, and never exceeds what was asked for.
+    `tokens` counts the text that `results.context` makes of them, and never exceeds what was asked for. `saved` counts
+    what the strategy kept out; what only the budget cut off is not among it.
     """
 
     session_id: str | None
@@ -71,6 +72,7 @@ class SessionContext:
     tokens: int
     strategy: ResolvedStrategy
     left_out: int = 0
+    saved: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -113,7 +115,7 @@ class SessionContexts:
         material = replace(background, transcript=transcript, whole=len(transcript) >= count, hits=hits)
         made = assemble(material, budget, self._counter)
         if session is not None and (closed := self._without_hole(owner, session, material, made)):
-            made = assemble(closed, budget, self._counter)
+            material, made = closed, assemble(closed, budget, self._counter)
         return SessionContext(
             session_id=session.session_id if session else None,
             instructions=made.instructions,
@@ -124,6 +126,7 @@ class SessionContexts:
             tokens=made.tokens,
             strategy=strategy,
             left_out=max(0, count - len(made.messages)),
+            saved=self._saved(material, count - len(transcript)),
             notes=notes,
         )
 
@@ -181,6 +184,11 @@ class SessionContexts:
         half = turns(made.messages)
         summary = self._fold(owner, session, half[len(half) // 2][0].seq - 1)
         return replace(material, summary=summary) if summary else None
+
+    def _saved(self, material: Material, earlier: int) -> int:
+        strategy, transcript = material.strategy, material.transcript
+        view = apply(strategy, transcript, material.summary, self._counter)
+        return saved(strategy, view, transcript, earlier, self._counter)
 
     def _fold(self, owner: Owner, session: Session, to_seq: int) -> Summary | None:
         try:

@@ -11,7 +11,7 @@ from memory.quoting import new_days, shortened, turn
 from memory.sessions import existing
 from memory.turns import calls, fit, last_turns, user_turns, without_orphans
 from memory.validation import check_choice, check_name
-from memory.wording import result_left_out
+from memory.wording import result_left_out, summary_text
 
 Level = Literal["session", "agent"]
 Layer = Literal["request", "session", "agent", "none"]
@@ -125,6 +125,26 @@ def apply(
         kept = within(kept, strategy.max_tokens, counter)
     shown_ids = {m.message_id for m in kept}
     return View(kept, used, len(messages) - len(kept), tuple(i for i in placeholders if i in shown_ids))
+
+
+def saved(
+    strategy: ResolvedStrategy, view: View, messages: Sequence[Message], earlier: int, counter: TokenCounter
+) -> int:
+    """The tokens that `view`, the strategy's of `messages`, spares a model: what all of the session costs as turns,
+    less what the view costs, with the summary that stands in it. What a budget cuts off a view is not among them.
+
+    `earlier` counts the session's messages before `messages`, which nobody has read: where the view leaves out what
+    follows them, they are left out as well, and taken to be as long as the others are on average.
+    """
+    if strategy.mode == "none" or not messages:
+        return 0
+    whole = total_cost(counter, messages)
+    if not view.messages or view.messages[0].message_id != messages[0].message_id:
+        whole += earlier * whole // len(messages)
+    shown = total_cost(counter, view.messages)
+    if view.summary is not None:
+        shown += counter.count(summary_text(view.summary))
+    return max(0, whole - shown)
 
 
 def needs_summary(strategy: ResolvedStrategy, messages: Sequence[Message], counter: TokenCounter) -> bool:

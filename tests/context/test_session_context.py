@@ -366,3 +366,49 @@ def test_time_goes_by_between_looks(desk: Desk, talk: Callable) -> None:
     desk.clock.advance(hours=2)
     assert "Oslo" not in desk.get().instructions
     assert "Oslo" not in desk.get(purpose="voice").instructions
+
+
+@pytest.fixture
+def tool_talk(desk: Desk, talk: Callable) -> str:
+    """Twenty turns, in each of which a tool says much."""
+    turns: list[NewMessage] = []
+    for n in range(20):
+        call = {"tool_name": "search", "tool_call_id": f"c{n}"}
+        turns += [
+            NewMessage("user", f"{TOPICS[n % 7]} That is my note number {n}."),
+            NewMessage("assistant", "I look.", tool_arguments={"page": n}, **call),
+            NewMessage("tool", f"Flat {n} has a lift. " * 40, **call),
+        ]
+    return talk(desk.store, desk.owner, turns).session_id
+
+
+@pytest.mark.parametrize("budget", [300, 4000, 50_000])
+def test_without_a_strategy_nothing_is_saved_whatever_the_budget_cuts(desk: Desk, tool_talk: str, budget: int) -> None:
+    given = desk.get(session_id=tool_talk, max_tokens=budget)
+    assert given.saved == 0
+    assert (given.left_out > 0) == (budget < 50_000)
+
+
+@pytest.mark.parametrize(
+    "strategy", [Strategy("trim", keep_turns=4), Strategy("summarize", 4, 10), Strategy("compact")], ids=str
+)
+def test_what_a_strategy_saves_is_the_difference_to_the_whole_session(
+    desk: Desk, tool_talk: str, strategy: Strategy
+) -> None:
+    """In a budget that holds everything, turns and summary make what is shown; in a small one the same is saved."""
+    whole = desk.get(session_id=tool_talk, max_tokens=50_000)
+    given = desk.get(session_id=tool_talk, max_tokens=50_000, strategy=strategy)
+    recalled = sum(EstimatedTokens().count(h.message.content) + 30 for h in given.recalled)
+    assert given.saved == pytest.approx(whole.tokens - given.tokens + recalled, rel=0.05)
+    assert given.saved > 1000
+    assert desk.get(session_id=tool_talk, max_tokens=4000, strategy=strategy).saved == given.saved
+
+
+def test_what_lies_before_the_turns_that_were_read_is_saved_by_trim_alone(desk: Desk, long_talk: str) -> None:
+    """120 messages of which the last 16 are read."""
+    small = {"session_id": long_talk, "max_tokens": 100}
+    trim = desk.get(strategy=Strategy("trim", keep_turns=2), **small).saved
+    everything = desk.get(session_id=long_talk, max_tokens=50_000, strategy=Strategy("trim", keep_turns=2)).saved
+    assert trim == pytest.approx(everything, rel=0.05)
+    assert desk.get(strategy=Strategy("trim", keep_turns=60), **small).saved == 0
+    assert desk.get(strategy=Strategy("compact"), **small).saved == 0
