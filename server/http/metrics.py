@@ -1,13 +1,12 @@
 """What Prometheus reads. No label carries a tenant, a user or anything that was said."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from memory.tokens import EstimatedTokens
 from server.calling import Call
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -47,7 +46,6 @@ class Metrics:
     calls: Counter = field(init=False)
     call_seconds: Histogram = field(init=False)
     saved: Counter = field(init=False)
-    _tokens: EstimatedTokens = field(default_factory=EstimatedTokens)
 
     def __post_init__(self) -> None:
         here = self.registry
@@ -75,17 +73,10 @@ class Metrics:
         )
         self.registry.register(_Gauges(self.gauges))
 
-    def note_context(self, mode: str, left_out: int, shown: Sequence[str]) -> None:
-        """Counts what the strategy `mode` kept out of a session context: the messages left out, each taken to be as
-        long as the contents that are `shown` are on average."""
-        if left_out > 0 and shown:
-            average = sum(map(self._tokens.count, shown)) / len(shown)
-            self.saved.labels(mode).inc(left_out * average)
-
     def note(self, call: Call) -> None:
         """Counts what a call gave."""
-        if (given := call.given) is not None:
-            self.note_context(given.strategy.mode, given.left_out, [message.content for message in given.messages])
+        if (given := call.given) is not None and given.saved:
+            self.saved.labels(given.strategy.mode).inc(given.saved)
 
     def text(self) -> bytes:
         """The exposition format; reads the gauges, so it may block."""

@@ -1,5 +1,6 @@
 """MCP over Streamable HTTP and SSE, in both protocol eras: every tool, subscriptions, restarts, acting for others."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -281,3 +282,39 @@ async def test_what_a_strategy_keeps_out_is_counted_over_the_protocol_and_over_r
         with hosted.http(token) as http:
             assert http.get(f"/api/v1/sessions/{session}/context", params={"mode": "trim"}).status_code == 200
         assert 0 < saved() - before - by_protocol < by_protocol, "ten turns are kept where nobody says how many"
+
+
+async def test_each_strategy_is_credited_with_what_it_kept_out_itself(hosted: Any) -> None:
+    token = hosted.token("acme", "modes")
+    name = "backstory_tokens_saved_total"
+
+    def saved() -> dict[str, float]:
+        with hosted.http(token) as http:
+            lines = [line for line in http.get("/metrics").text.splitlines() if line.startswith(name + "{")]
+        return {re.findall(r'mode="(\w+)"', line)[0]: float(line.split()[-1]) for line in lines}
+
+    talk: list[dict[str, Any]] = []
+    for n in range(25):
+        call_of = {"tool_name": "weather", "tool_call_id": f"c{n}"}
+        talk += [
+            {"role": "user", "content": f"What is the weather on day {n}?"},
+            {"role": "assistant", "content": "I look.", **call_of},
+            {"role": "tool", "content": f"Day {n} has rain and wind. " * 30, **call_of},
+        ]
+    async with hosted.client(token) as client:
+        session = (await call(client, "record_messages", messages=talk))["session_id"]
+        whole = (await call(client, "get_session_context", session_id=session, max_tokens=20_000))["tokens"]
+        cut = await call(client, "get_session_context", session_id=session, max_tokens=1_000)
+        assert cut["left_out"] > 0
+        before, tokens = saved(), {}
+        for mode in ("none", "trim", "summarize", "compact"):
+            asked = {"session_id": session, "max_tokens": 20_000, "strategy": {"mode": mode, "keep_turns": 5}}
+            tokens[mode] = (await call(client, "get_session_context", **asked))["tokens"]
+            with hosted.http(token) as http:
+                shown = {"max_tokens": 1_000, "mode": mode}
+                assert http.get(f"/api/v1/sessions/{session}/context", params=shown).status_code == 200
+        gained = {mode: value - before.get(mode, 0) for mode, value in saved().items()}
+    assert gained.get("none", 0) == 0
+    assert gained["compact"] == pytest.approx(2 * (whole - tokens["compact"]), rel=0.05), "through two doors"
+    assert 1.2 * whole < gained["trim"] < 2 * whole, "all but five turns, then all but ten"
+    assert 0.5 * whole < gained["summarize"] < 2 * whole
