@@ -16,6 +16,7 @@ from memory.summary_triggers import SummaryTriggers
 from memory.tokens import EstimatedTokens, tokenizer_counter
 from server.record import open_record
 from server.settings import Settings
+from server.time_zones import zone_here, zone_named
 from storage.lance import IndexWriter, LanceIndex
 from storage.sql import SqlRecordStore
 from storage.sql.directory import SqlDirectory
@@ -42,7 +43,6 @@ class Parts:
     triggers: SummaryTriggers
     preambles: Preambles
     session_contexts: SessionContexts
-    time_zone: str  # the IANA name of the zone in which dates in words are read
 
     def close(self) -> None:
         """Stops what runs in the background, with its helpers, then closes index and record."""
@@ -73,7 +73,8 @@ def _assembled(settings: Settings, clock: Clock, store: SqlRecordStore, backgrou
     index = LanceIndex(settings.index_location, embedder.name if embedder else None, home=remote)
     writer = IndexWriter(store, index, analyzer(), embedder)
     counter = tokenizer_counter(settings.tokenizer) if settings.tokenizer else EstimatedTokens()
-    recall = Recall(store, index, embedder, clock, counter=counter)
+    zone = zone_named(settings.time_zone) if settings.time_zone else zone_here()
+    recall = Recall(store, index, embedder, clock, zone=zone, counter=counter)
     producers = _summarizers(settings, embedder, counter)
     summarizing = Summarizing(store, producers, counter, clock, quick=ExtractiveSummarizer(None, counter))
     triggers = SummaryTriggers(
@@ -98,7 +99,6 @@ def _assembled(settings: Settings, clock: Clock, store: SqlRecordStore, backgrou
         triggers=triggers,
         preambles=preambles,
         session_contexts=contexts,
-        time_zone=settings.time_zone or _local_zone(),
     )
 
 
@@ -130,16 +130,6 @@ def _summarizers(settings: Settings, embedder: Embedder | None, counter: TokenCo
 
     key = settings.openai_api_key.reveal() if settings.openai_api_key else None
     return [OpenAISummarizer(model, base_url=settings.openai_base_url, api_key=key), local]
-
-
-def _local_zone() -> str:
-    """The zone in which this machine's users say "yesterday"."""
-    from tzlocal import get_localzone_name
-
-    try:
-        return get_localzone_name() or "UTC"
-    except Exception:
-        return "UTC"
 
 
 def _quietly(step: Callable[[], object]) -> None:

@@ -130,12 +130,13 @@ def text_secret(text: str) -> Secret:
 
 def zone(text: str) -> str:
     """A time zone."""
-    from zoneinfo import ZoneInfo
+    from server.time_zones import zone_named
 
     try:
-        ZoneInfo(text)
-    except (KeyError, ValueError, OSError):
-        raise _reject(f"is {shown(text)}", "give an IANA name such as Europe/Berlin or UTC") from None
+        zone_named(text)
+    except ValueError:
+        allowed = "give an IANA name such as Europe/Berlin, or a POSIX rule such as CET-1CEST,M3.5.0,M10.5.0/3"
+        raise _reject(f"is {shown(text)}", allowed) from None
     return text
 
 

@@ -104,7 +104,10 @@ class Settings:
     def load(
         cls, flags: Mapping[str, str | int | None] | None = None, environ: Mapping[str, str] | None = None
     ) -> "Settings":
-        """Reads all three sources. `flags` are by field name, None where not given. Errors: Invalid."""
+        """Reads all three sources, and for the time zone TZ. `flags` are by field name, None where not given.
+
+        Errors: Invalid.
+        """
         env = os.environ if environ is None else environ
         given = {name: str(value) for name, value in (flags or {}).items() if value is not None}
         _known(given, "flag")
@@ -114,6 +117,7 @@ class Settings:
         ]
         data_dir = _pick("data_dir", sources) or _default_data_dir()
         sources.append((_read_toml(data_dir / _TOML_NAME), lambda name: f"{name} in {data_dir / _TOML_NAME}"))
+        sources.append(({"time_zone": env["TZ"]} if env.get("TZ") else {}, lambda _: "TZ"))
         picked = {name: _pick(name, sources) for name in _KEYS if name != "data_dir"}
         values = {name: value for name, value in picked.items() if value is not None}
         http = HttpSettings(**{name: values.pop(name) for name in _HTTP_KEYS if name in values})

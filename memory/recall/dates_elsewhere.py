@@ -36,7 +36,8 @@ def read_dates(text: str, locale: str, now: datetime) -> Iterator[tuple[datetime
     """(midnight of a day in it, its unit, the words) for every time the library finds, the longest words first."""
     from dateparser.date import DateDataParser
 
-    settings = {"RELATIVE_BASE": now.replace(tzinfo=None), "PREFER_DATES_FROM": "past"}
+    # `now` is local already; with a zone of its own the library does not look for the machine's, and fail over it.
+    settings = {"RELATIVE_BASE": now.replace(tzinfo=None), "PREFER_DATES_FROM": "past", "TIMEZONE": "UTC"}
     parser = DateDataParser(languages=[locale], settings=settings)
     words = [_PARTICLE.sub("", word) for word in _WORDS.findall(text)[:_MOST_WORDS]]
     at = 0

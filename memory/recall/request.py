@@ -10,14 +10,13 @@ from memory.model import DAYS, HITS, QUERY_LENGTH, REWORDINGS, Hit, Interpreted,
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """`queries` are rewordings that widen the net; `time_zone` is an IANA name, UTC when absent."""
+    """`queries` are rewordings that widen the net."""
 
     query: str
     queries: Sequence[str] = ()
     where: MessageFilter = field(default_factory=MessageFilter)
     days_back: float | None = None
     limit: int = 10
-    time_zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,6 @@ class TopicRequest:
     days_back: float | None = None
     max_tokens: int = 1500
     window: int = 3
-    time_zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

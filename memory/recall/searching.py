@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, tzinfo
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from memory.recall.request import (
     checked_queries,
 )
 from memory.recall.reranking import TOP, Reranker, reranked
-from memory.recall.understanding import interpreted, local_now, understood
+from memory.recall.understanding import interpreted, understood
 from memory.recall.variety import Ranked, varied
 from memory.recall.weights import weights_for
 
@@ -39,7 +40,10 @@ log = logging.getLogger("backstory.recall")
 
 
 class Recall:
-    """Search over one record and its index; safe for threads. Without index or embedder it goes by keywords."""
+    """Search over one record and its index; safe for threads. Without index or embedder it goes by keywords.
+
+    `zone` is where dates in words ("yesterday") are meant.
+    """
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class Recall:
         embedder: Embedder | None,
         clock: Clock,
         *,
+        zone: tzinfo = UTC,
         counter: TokenCounter | None = None,
         reranker: Reranker | None = None,
         weights: Mapping[str, float] | None = None,
@@ -58,6 +63,7 @@ class Recall:
         self._index = index
         self._embedder = embedder
         self._clock = clock
+        self._zone = zone
         self._counter = counter
         self._reranker = reranker
         self._weights = dict(weights) if weights is not None else None
@@ -82,9 +88,7 @@ class Recall:
         """The stretches of conversation around a topic, within the token budget. Errors: as `search`."""
         from memory.recall.topic import MOST_HITS, stretches
 
-        asked = SearchRequest(
-            request.topic, where=request.where, days_back=request.days_back, time_zone=request.time_zone
-        )
+        asked = SearchRequest(request.topic, where=request.where, days_back=request.days_back)
         ranked, told, where = self._ranked(owner, asked)
         hits = self._read_back(owner, where, ranked, MOST_HITS)
         with self._store.read(owner) as records:
@@ -102,7 +106,7 @@ class Recall:
         texts = checked_queries(request.query, request.queries)
         now = self._clock()
         where = bounded(request.where, request.days_back, now)
-        local = local_now(now, request.time_zone)
+        local = now.astimezone(self._zone)
         entry = self._hot.current(owner)
         names, languages = self._known(owner, where, entry)
         questions = [understood(text, names, languages, local, where) for text in texts]

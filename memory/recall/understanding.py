@@ -2,10 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, tzinfo
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime
 
-from memory.errors import Invalid, shown
 from memory.model import Interpreted, Json, MessageFilter, Role
 from memory.plain import plain
 from memory.recall.date_bounds import Period
@@ -69,19 +67,6 @@ def understood(
 def _normalise_question(query: str) -> str:
     """Casefolded, typographic apostrophes made plain."""
     return query.replace("’", "'").casefold()
-
-
-def local_now(now: datetime, time_zone: str | None) -> datetime:
-    """`now` in the user's zone. Errors: Invalid for a zone that is not known."""
-    zone: tzinfo = UTC
-    if time_zone:
-        try:
-            zone = ZoneInfo(time_zone)
-        except (KeyError, ValueError, OSError) as error:
-            raise Invalid(
-                "The time zone", f"{shown(time_zone)} is not known", "give a name like Europe/Berlin"
-            ) from error
-    return now.astimezone(zone)
 
 
 def interpreted(question: Question, where: MessageFilter) -> Interpreted:

@@ -49,7 +49,7 @@ def search(
         raise click.UsageError("QUERY is empty; give a question or some words.")
     where = MessageFilter(**{**filters, "since": utc(filters["since"]), "until": end(filters["until"])})
     with opened_memory(settings, background=False) as memory:
-        request = SearchRequest(query, (), where, days_back, limit, settings.time_zone)
+        request = SearchRequest(query, (), where, days_back, limit)
         answer = answers.found(memory.recall.search(settings.owner, request)).data
     if as_json:
         echo_json(answer.model_dump(mode="json"))

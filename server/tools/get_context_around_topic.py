@@ -38,5 +38,5 @@ def get_context_around_topic(
     if session_id is not None:
         call.session(session_id)
     where = MessageFilter(scope, project_id, session_id, role, channel, since, until)
-    wanted = TopicRequest(topic, where, days_back, max_tokens, window, call.memory.time_zone)
+    wanted = TopicRequest(topic, where, days_back, max_tokens, window)
     return answers.topic(call.memory.recall.topic(call.owner, wanted))

@@ -39,5 +39,5 @@ def search_conversation_history(
     if session_id is not None:
         call.session(session_id)
     where = MessageFilter(scope, project_id, session_id, role, channel, since, until)
-    wanted = SearchRequest(query, tuple(queries), where, days_back, limit, call.memory.time_zone)
+    wanted = SearchRequest(query, tuple(queries), where, days_back, limit)
     return answers.found(call.memory.recall.search(call.owner, wanted))

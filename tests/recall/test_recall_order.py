@@ -7,7 +7,7 @@ import pytest
 from memory.model import MessageFilter, NewMessage, Owner
 from memory.ports import Clock
 from memory.recall import Recall, SearchRequest, TopicRequest
-from memory.recall.understanding import local_now, understood
+from memory.recall.understanding import understood
 from memory.recall.variety import varied
 from memory.recording import record
 from memory.sessions import Target
@@ -39,7 +39,7 @@ def test_each_hit_takes_something_off_the_rest_of_its_session() -> None:
     ],
 )
 def test_questions_that_ask_for_several_things(clock: Clock, query: str, gathers: bool) -> None:
-    assert understood(query, [], ["english"], local_now(clock(), None), MessageFilter()).gathers is gathers
+    assert understood(query, [], ["english"], clock(), MessageFilter()).gathers is gathers
 
 
 def test_gathering_looks_into_more_sessions(sqlite: SqlRecordStore, owner: Owner, clock: Clock, say: Say) -> None:
