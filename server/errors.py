@@ -29,7 +29,7 @@ def argument_error(tool: str, error: ValidationError, parameters: Iterable[str])
         return ToolError(f"{holder} has no {shown(str(first['loc'][-1]))}; it takes {names or 'other names'}.")
     if first["type"] == "missing":
         return ToolError(f"{where} is missing; {tool} needs it.")
-    why, allowed = _explain(first)
+    why, allowed = explained(first)
     return ToolError(f"{where} {why}; {allowed}.")
 
 
@@ -68,7 +68,8 @@ _KINDS = {
 }
 
 
-def _explain(found: Mapping[str, Any]) -> tuple[str, str]:
+def explained(found: Mapping[str, Any]) -> tuple[str, str]:
+    """One of a validator's errors as the two halves of a sentence: what is wrong with the value, what is allowed."""
     kind, value, ctx = found["type"], found.get("input"), found.get("ctx") or {}
     match kind:
         case "literal_error" | "enum":

@@ -1,10 +1,13 @@
 """`backstory sessions`: the list of sessions, from a shell."""
 
+from typing import Any
+
 import click
 
-from memory.model import SESSIONS_ON_A_PAGE, SessionFilter
+from memory.model import HITS, SessionFilter
 from memory.plain import minute
 from memory.results import NO_SESSIONS
+from server.commands.asking import checked
 from server.commands.opening import opened_record
 from server.commands.options import with_settings
 from server.commands.output import cell, echo_json
@@ -12,24 +15,14 @@ from server.settings import Settings
 
 
 @click.command()
-@click.option(
-    "--limit", type=click.IntRange(1, SESSIONS_ON_A_PAGE), default=20, show_default=True, help="How many sessions."
-)
+@click.option("--limit", metavar="N", default=20, show_default=True, help=f"How many sessions, 1 to {HITS}.")
 @click.option("--cursor", help="Go on where the last page ended.")
 @click.option("--project", "project_id", help="Only this project.")
 @click.option("--archived/--open", default=None, help="Only archived, or only open ones.")
 @click.option("--title", help="Part of the title.")
 @click.option("--json", "as_json", is_flag=True, help="The result for machines, as the tool returns it.")
 @with_settings()
-def sessions(
-    limit: int,
-    cursor: str | None,
-    project_id: str | None,
-    archived: bool | None,
-    title: str | None,
-    as_json: bool,
-    settings: Settings,
-) -> None:
+def sessions(as_json: bool, settings: Settings, **options: Any) -> None:
     """List sessions, newest first.
 
     \b
@@ -39,10 +32,12 @@ def sessions(
     """
     from memory.sessions import list_page
     from server import answers
+    from server.tools.list_sessions import list_sessions
 
-    where = SessionFilter(project_id=project_id, archived=archived, title=title)
+    values = checked(list_sessions, **options)
+    where = SessionFilter(project_id=values["project_id"], archived=values["archived"], title=values["title"])
     with opened_record(settings) as store:
-        page = list_page(store, settings.owner, where, limit, cursor)
+        page = list_page(store, settings.owner, where, values["limit"], values["cursor"])
     if as_json:
         echo_json(answers.sessions(page).data.model_dump(mode="json"))
         return

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -44,6 +45,16 @@ class Spec:
     def name(self) -> str:
         return self.handler.__name__
 
+    @property
+    def arguments(self) -> type[Arguments]:
+        """What the tool takes."""
+        return _arguments(self.handler)
+
+    def checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The handler's values, and `user`. Errors: ValidationError."""
+        model = self.arguments
+        return model.model_validate(_unpacked(model, arguments)).model_dump_one_level()
+
 
 def reads(title: str) -> Callable[[Handler], Spec]:
     """Describes a tool that changes nothing."""
@@ -70,22 +81,21 @@ class MemoryTool(Tool):
 
     _spec: Spec = PrivateAttr()
     _calls: Calls = PrivateAttr()
-    _arguments: type[Arguments] = PrivateAttr()
 
     @classmethod
     def bound(cls, spec: Spec, calls: Calls) -> "MemoryTool":
-        arguments, answer = _models(spec.handler)
+        answer = get_args(get_type_hints(spec.handler, include_extras=True)["return"])[0]
         tool = cls(
             fn=spec.handler,
             name=spec.name,
             title=spec.title,
             description=inspect.cleandoc(spec.handler.__doc__ or "").replace("\n", " "),
-            parameters=input_schema(arguments),
-            fn_metadata=FuncMetadata(arg_model=arguments, output_schema=output_schema(answer)),
+            parameters=input_schema(spec.arguments),
+            fn_metadata=FuncMetadata(arg_model=spec.arguments, output_schema=output_schema(answer)),
             is_async=False,
             annotations=spec.annotations,
         )
-        tool._spec, tool._calls, tool._arguments = spec, calls, arguments
+        tool._spec, tool._calls = spec, calls
         return tool
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
@@ -130,14 +140,14 @@ class MemoryTool(Tool):
         return call, await in_thread(handler, call, **values)
 
     def _checked(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        model = self._arguments
         try:
-            return model.model_validate(_unpacked(model, arguments)).model_dump_one_level()
+            return self._spec.checked(arguments)
         except ValidationError as error:
-            raise argument_error(self.name, error, model.model_fields) from None
+            raise argument_error(self.name, error, self._spec.arguments.model_fields) from None
 
 
-def _models(handler: Handler) -> tuple[type[Arguments], type[Outgoing]]:
+@cache
+def _arguments(handler: Handler) -> type[Arguments]:
     hints = get_type_hints(handler, include_extras=True)
     fields: dict[str, Any] = {
         name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
@@ -145,7 +155,7 @@ def _models(handler: Handler) -> tuple[type[Arguments], type[Outgoing]]:
         if name != "call"
     }
     fields["user"] = (User, None)
-    return create_model(handler.__name__, __base__=Arguments, **fields), get_args(hints["return"])[0]
+    return create_model(handler.__name__, __base__=Arguments, **fields)
 
 
 def _unpacked(model: type[Arguments], arguments: Mapping[str, Any]) -> dict[str, Any]:
