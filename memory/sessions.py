@@ -1,13 +1,13 @@
-"""Sessions: which one a message goes to, starting, archiving, listing."""
+"""Sessions: which one a message goes to, starting, changing, archiving, listing."""
 
-import base64
-import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from memory.cursors import foreign_cursor, read_cursor, write_cursor
 from memory.errors import Conflict, Invalid, NotFound, shown
 from memory.ids import new_id
-from memory.model import SESSIONS_ON_A_PAGE, Channel, Owner, Session, SessionFilter
+from memory.model import SESSIONS_ON_A_PAGE, Channel, Message, Owner, Session, SessionFilter
 from memory.ports import Clock, Records, RecordStore, WritableRecords
 from memory.validation import check_choice, check_name
 
@@ -34,6 +34,14 @@ class SessionPage:
     """Sessions, newest activity first; `next_cursor` is None on the last page."""
 
     sessions: tuple[Session, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePage:
+    """Messages of one session, in order; `next_cursor` is None on the last page."""
+
+    messages: tuple[Message, ...]
     next_cursor: str | None
 
 
@@ -129,30 +137,71 @@ def session_to_archive(db: WritableRecords, session_id: str | None) -> Session:
     return existing(db, session_id)
 
 
+def change(
+    store: RecordStore,
+    owner: Owner,
+    session_id: str,
+    *,
+    title: str | None = None,
+    archived: bool | None = None,
+    clock: Clock,
+) -> Session:
+    """Names a session anew, ends it or takes it up again, all in one step; what is None stays.
+
+    Errors: NotFound, Invalid.
+    """
+    check_name("title", title)
+    with store.write(owner) as db:
+        session = existing(db, session_id)
+        ends = archived is True and session.archived_at is None
+        return db.update_session(
+            session_id, title=title, archived_at=clock() if ends else None, reopened=archived is False
+        )
+
+
 def list_page(
     store: RecordStore, owner: Owner, where: SessionFilter, limit: int, cursor: str | None = None
 ) -> SessionPage:
     """A page of at most `limit` (1 to 200) sessions. Errors: Invalid for a cursor that is none of ours."""
     if not 1 <= limit <= SESSIONS_ON_A_PAGE:
         raise Invalid("limit", f"is {limit}", f"use 1 to {SESSIONS_ON_A_PAGE}")
-    before = None if cursor is None else read_cursor(cursor)
+    before = None if cursor is None else _last_session(cursor)
     with store.read(owner) as db:
         found = db.sessions(where, limit + 1, before)
     page = found[:limit]
-    return SessionPage(tuple(page), write_cursor(page[-1]) if len(found) > limit else None)
+    return SessionPage(tuple(page), _after_session(page[-1]) if len(found) > limit else None)
 
 
-def write_cursor(session: Session) -> str:
-    place = json.dumps([session.last_activity_at.isoformat(), session.session_id])
-    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+def message_page(
+    store: RecordStore, owner: Owner, session_id: str, limit: int, cursor: str | None = None
+) -> MessagePage:
+    """A page of at most `limit` messages of a session. Errors: NotFound, Invalid for a cursor that is none of ours."""
+    first = 1 if cursor is None else _last_seq(cursor) + 1
+    found: list[Message] = []
+    with store.read(owner) as db:
+        last = existing(db, session_id).last_seq
+        while len(found) <= limit and first <= last:  # erased messages leave gaps
+            found += db.transcript(session_id, first, first + limit)
+            first += limit + 1
+    page = found[:limit]
+    return MessagePage(tuple(page), write_cursor(page[-1].seq) if len(found) > limit else None)
 
 
-def read_cursor(cursor: str) -> tuple[datetime, str]:
-    try:
-        moment, session_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        place = datetime.fromisoformat(moment)
-        if place.tzinfo is None or not isinstance(session_id, str):
-            raise ValueError(cursor)
-    except (ValueError, TypeError, RecursionError):
-        raise Invalid("The cursor", "is not one that a list gave", "leave it out to start at the newest") from None
-    return place, session_id
+def _after_session(session: Session) -> str:
+    return write_cursor(session.last_activity_at.isoformat(), session.session_id)
+
+
+def _last_session(cursor: str) -> tuple[datetime, str]:
+    match read_cursor(cursor):
+        case [str(moment), str(session_id)]:
+            with suppress(ValueError):
+                if (place := datetime.fromisoformat(moment)).tzinfo is not None:
+                    return place, session_id
+    raise foreign_cursor()
+
+
+def _last_seq(cursor: str) -> int:
+    match read_cursor(cursor):
+        case [int(seq)] if seq >= 0 and not isinstance(seq, bool):
+            return seq
+    raise foreign_cursor()

@@ -22,10 +22,10 @@ def resource_error(error: BackstoryError) -> ResourceError:
 def argument_error(tool: str, error: ValidationError, parameters: Iterable[str]) -> ToolError:
     """The first thing wrong with a tool's arguments, as a sentence without the validator's own words."""
     first = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
-    where = _path(first["loc"])
+    where = path_of(first["loc"]) or "The arguments"
     if first["type"] == "extra_forbidden":
         names = ", ".join(parameters) if len(first["loc"]) == 1 else ", ".join(_siblings(first))
-        holder = tool if len(first["loc"]) == 1 else _path(first["loc"][:-1])
+        holder = tool if len(first["loc"]) == 1 else path_of(first["loc"][:-1])
         return ToolError(f"{holder} has no {shown(str(first['loc'][-1]))}; it takes {names or 'other names'}.")
     if first["type"] == "missing":
         return ToolError(f"{where} is missing; {tool} needs it.")
@@ -33,14 +33,15 @@ def argument_error(tool: str, error: ValidationError, parameters: Iterable[str])
     return ToolError(f"{where} {why}; {allowed}.")
 
 
-def _path(loc: tuple[int | str, ...]) -> str:
+def path_of(loc: Iterable[int | str]) -> str:
+    """Where in a request a value stands; '' for the whole of it."""
     path = ""
     for part in loc:
         if isinstance(part, int):
             path += f"[{part}]"
         elif part.isidentifier():
             path += f".{part}" if path else part
-    return path or "The arguments"
+    return path
 
 
 def _siblings(found: Mapping[str, Any]) -> list[str]:
@@ -95,6 +96,8 @@ def explained(found: Mapping[str, Any]) -> tuple[str, str]:
             return "is too long", f"at most {ctx['max_length']} characters are allowed"
         case "string_unicode":
             return "holds half of a surrogate pair, which is no character", "send whole characters"
+        case "string_pattern_mismatch":
+            return f"is {_value(value)}", "give text without control characters and spaces at its ends"
         case "backstory":
             return ctx["why"], ctx["allowed"]
         case _ if kind in _KINDS:

@@ -1,6 +1,7 @@
 """The wire format: what comes in and goes out, field names exactly as outsiders see them. Times are ISO 8601 UTC."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -20,6 +21,7 @@ from memory.model import (
     Commitment,
     Fact,
     Mode,
+    NewMessage,
     Role,
     Source,
     Status,
@@ -29,20 +31,33 @@ from memory.model import (
 from server.wire_values import Id, Incoming, Json, NotBool, Since, Time, count, problem
 
 
-class MessageIn(Incoming):
+class MessageFields(BaseModel):
+    """What a message has, at whatever door it comes in. What each door takes is said by a class of its own."""
+
     role: Role
     content: str
-    id: Annotated[Id | None, Field(description="Your own id: repeating it records nothing twice")] = None
-    occurred_at: Annotated[Since | None, Field(description="ISO 8601; now if absent")] = None
+    id: str | None = None
+    occurred_at: datetime | None = None
     speaker: str | None = None
     tool_name: str | None = None
     tool_call_id: str | None = None
     tool_arguments: Json = None
     intent: str | None = None
-    intent_confidence: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False), NotBool] = None
+    intent_confidence: float | None = None
     entities: Json = None
     metadata: dict[str, Json] | None = None
     status: Status = "final"
+
+    def new(self) -> NewMessage:
+        """The message, to be recorded."""
+        given = {name: getattr(self, name) for name in MessageFields.model_fields if name != "id"}
+        return NewMessage(client_id=self.id, **given)
+
+
+class MessageIn(Incoming, MessageFields):
+    id: Annotated[Id | None, Field(description="Your own id: repeating it records nothing twice")] = None
+    occurred_at: Annotated[Since | None, Field(description="ISO 8601; now if absent")] = None
+    intent_confidence: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False), NotBool] = None
 
 
 def _worded(data: Any, name: str) -> Any:
@@ -90,12 +105,14 @@ _COMMITMENTS = WithJsonSchema(
 Notes = Annotated[list[NoteIn], _NOTES]
 
 
-class SummaryIn(Incoming):
+class SummaryFields(BaseModel):
+    """What a summary in the caller's own words has, at whatever door it comes in; plain text is enough."""
+
     text: str
-    decisions: Notes = Field(default_factory=list)
-    commitments: Annotated[list[CommitmentIn], _COMMITMENTS] = Field(default_factory=list)
-    open_questions: Notes = Field(default_factory=list)
-    facts: Notes = Field(default_factory=list)
+    decisions: list[NoteIn] = Field(default_factory=list)
+    commitments: list[CommitmentIn] = Field(default_factory=list)
+    open_questions: list[NoteIn] = Field(default_factory=list)
+    facts: list[NoteIn] = Field(default_factory=list)
 
     @model_validator(mode="before")
     @classmethod
@@ -113,21 +130,29 @@ class SummaryIn(Incoming):
         )
 
 
+class SummaryIn(Incoming, SummaryFields):
+    decisions: Notes = Field(default_factory=list)
+    commitments: Annotated[list[CommitmentIn], _COMMITMENTS] = Field(default_factory=list)
+    open_questions: Notes = Field(default_factory=list)
+    facts: Notes = Field(default_factory=list)
+
+
 def _facts(notes: list[NoteIn]) -> tuple[Fact, ...]:
     return tuple(Fact(note.text, note.message_id) for note in notes)
 
 
-class StrategyIn(Incoming):
+class StrategyFields(BaseModel):
+    """What a strategy has, at whatever door it comes in. A null knob is cleared, and inherits again."""
+
     mode: Mode | None = None
-    keep_turns: Annotated[int | None, count(*KNOBS["keep_turns"]), NotBool] = None
-    summarize_after: Annotated[int | None, count(*KNOBS["summarize_after"]), NotBool] = None
-    max_tokens: Annotated[int | None, count(*KNOBS["max_tokens"]), NotBool] = None
-    keep_tool_results: Annotated[int | None, count(*KNOBS["keep_tool_results"]), NotBool] = None
+    keep_turns: int | None = None
+    summarize_after: int | None = None
+    max_tokens: int | None = None
+    keep_tool_results: int | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _drop_absent(cls, data: Any) -> Any:
-        # Here null says something: the knob is cleared, and inherits again.
+    def _from_mode(cls, data: Any) -> Any:
         return _worded(data, "mode")
 
     def value(self) -> Strategy:
@@ -139,7 +164,15 @@ class StrategyIn(Incoming):
         return self.model_dump(exclude_unset=True)
 
 
-NESTED_INPUTS: Mapping[str, type[Incoming]] = {
+class StrategyIn(StrategyFields):
+    model_config = ConfigDict(extra="forbid")
+    keep_turns: Annotated[int | None, count(*KNOBS["keep_turns"]), NotBool] = None
+    summarize_after: Annotated[int | None, count(*KNOBS["summarize_after"]), NotBool] = None
+    max_tokens: Annotated[int | None, count(*KNOBS["max_tokens"]), NotBool] = None
+    keep_tool_results: Annotated[int | None, count(*KNOBS["keep_tool_results"]), NotBool] = None
+
+
+NESTED_INPUTS: Mapping[str, type[BaseModel]] = {
     "messages": MessageIn,
     "summary": SummaryIn,
     "strategy": StrategyIn,

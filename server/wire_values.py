@@ -65,12 +65,17 @@ def problem(why: str, allowed: str) -> PydanticCustomError:
     return PydanticCustomError("backstory", "value {why}", {"why": why, "allowed": allowed})
 
 
+def checked_size(text: str) -> str:
+    """An id no longer than ids may be. Errors: PydanticCustomError."""
+    if (size := len(text.encode())) > NAME_BYTES:
+        raise problem(f"takes {size:,} bytes", f"at most {NAME_BYTES} are allowed")
+    return text
+
+
 def _checked_id(text: str) -> str:
     if not text.isprintable():
         raise problem("holds a control character", "give printable characters only")
-    if (size := len(text.encode())) > NAME_BYTES:
-        raise problem(f"takes {size:,} bytes", f"at most {NAME_BYTES} are allowed")
-    return text.strip()
+    return checked_size(text).strip()
 
 
 def _not_bool(value: Any) -> Any:

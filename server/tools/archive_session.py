@@ -1,5 +1,8 @@
 """The tool that closes a session."""
 
+from datetime import datetime
+
+from memory.model import Session
 from server import answers
 from server.answers import Answer
 from server.calling import Call
@@ -17,7 +20,12 @@ def archive_session(call: Call, session_id: p.Session = None) -> Answer[SessionA
 
     began = call.memory.clock()
     session = archive(call.memory.store, call.owner, session_id, call.memory.clock)
+    note_archiving(call, session, began)
+    return answers.session(session, "Archived")
+
+
+def note_archiving(call: Call, session: Session, began: datetime) -> None:
+    """Has told what this call changed, and the summary brought up to date, where the session ended after `began`."""
     if session.archived_at is not None and session.archived_at >= began:
         call.changed += addresses.after_archiving(session)
         call.memory.triggers.archived(call.owner, session.session_id)
-    return answers.session(session, "Archived")

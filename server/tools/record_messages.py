@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from memory.model import MESSAGES_AT_ONCE, NewMessage
+from memory.model import MESSAGES_AT_ONCE
 from server import answers
 from server.answers import Answer
 from server.calling import Call
@@ -37,7 +37,7 @@ def record_messages(
     done = record(
         call.memory.store,
         call.owner,
-        [_new(m) for m in messages],
+        [m.new() for m in messages],
         target,
         call.memory.clock,
         content_limit=call.memory.settings.max_message,
@@ -47,8 +47,3 @@ def record_messages(
         call.changed += addresses.after_recording(done.session)
         call.memory.triggers.recorded(call.owner, done.session.session_id)
     return answers.recorded(done, new)
-
-
-def _new(message: MessageIn) -> NewMessage:
-    given = {name: getattr(message, name) for name in MessageIn.model_fields if name != "id"}
-    return NewMessage(client_id=message.id, **given)

@@ -1,7 +1,7 @@
 """The FastAPI application below /api/v1, and how it refuses."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -9,9 +9,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from memory.errors import BackstoryError
+from memory.errors import BackstoryError, shown
 from server import __version__
 from server.calling import Calls
+from server.errors import explained, path_of
 from server.http.problems import problem, problem_of
 from server.http.rest import finding, sessions, user
 from server.http.rest.documents import complete
@@ -53,15 +54,17 @@ def _unreadable(_: Request, error: Exception) -> Response:
 
 
 def describe(errors: Sequence[Any]) -> str:
-    """The first thing wrong with a request, as a sentence that repeats nothing of it."""
-    first: Mapping[str, Any] = errors[0] if errors else {"loc": (), "msg": "it cannot be read"}
-    if first.get("type") == "json_invalid":
+    """The first thing wrong with a request, in the words in which a tool refuses it."""
+    if errors[0]["type"] == "json_invalid":
         return "The body is not JSON."
-    place = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0] if first["loc"] else "request")
-    context = first.get("ctx") or {}
-    if "why" in context:
-        return f"{place} {context['why']}; {context['allowed']}."
-    return f"{place}: {first['msg']}."
+    first = min(errors, key=lambda found: found["type"] != "extra_forbidden")
+    where = path_of(first["loc"][1:]) or f"The {first['loc'][0]}"
+    if first["type"] == "extra_forbidden":
+        return f"{shown(str(first['loc'][-1]))} is not known here; {PREFIX}/openapi.json lists what is."
+    if first["type"] == "missing":
+        return f"{where} is missing; {PREFIX}/openapi.json lists what is needed."
+    why, allowed = explained(first)
+    return f"{where} {why}; {allowed}."
 
 
 def _http(request: Request, error: Exception) -> Response:

@@ -1,32 +1,44 @@
 """Sessions, their messages, summaries, context and strategy."""
 
-import base64
-import binascii
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path
 from fastapi import Query as InQuery
 from pydantic import BaseModel, Field
+from starlette.responses import Response
 
-from memory.errors import Invalid, NotFound
 from memory.model import CONTEXT_TOKENS, HITS, MESSAGES_AT_ONCE, SUMMARY_TOKENS, Channel, Mode, ScopeFilter
-from memory.sessions import existing
+from memory.sessions import change, message_page
 from server import answers
 from server.calling import Call
-from server.http.rest.front import AtDesk, Body, Query
-from server.http.rest.types import Flag, Message, Name, Strategy, Summary, Whole, Words
+from server.http.rest.requests import Rest, answer
+from server.http.rest.types import (
+    Body,
+    Figure,
+    Flag,
+    Message,
+    Name,
+    OptionalName,
+    OptionalText,
+    Query,
+    Strategy,
+    Summary,
+    Whole,
+)
 from server.resources import addresses
+from server.resources.sessions import session, session_summary
 from server.schemas import (
     MessageOut,
     Recorded,
     SessionAnswer,
     SessionContextAnswer,
+    SessionOut,
     Sessions,
     StrategyIn,
     StrategyOut,
     SummaryAnswer,
 )
-from server.tools.archive_session import archive_session
+from server.tools.archive_session import note_archiving
 from server.tools.get_session_context import get_session_context
 from server.tools.list_sessions import list_sessions
 from server.tools.record_messages import record_messages
@@ -37,30 +49,31 @@ from server.wire_values import count
 
 routes = APIRouter(tags=["sessions"])
 SessionId = Annotated[Name, Path(description="As `session_id` in answers")]
-Limit = Annotated[int, count(1, HITS), Whole]
+Cursor = Annotated[OptionalText, Field(description="`next_cursor` of the last page")]
+Only = Annotated[Query, InQuery()]
 
 
 class ListQuery(Query):
-    project_id: Name | None = None
+    project_id: OptionalName = None
     scope: ScopeFilter = "all"
     archived: Flag | None = None
     channel: Channel | None = None
-    external_id: Name | None = None
-    title: Annotated[str | None, Field(description="Part of it")] = None
-    limit: Limit = 20
-    cursor: Annotated[str | None, Field(description="`next_cursor` of the last page")] = None
+    external_id: OptionalName = None
+    title: Annotated[OptionalText, Field(description="Part of it")] = None
+    limit: Annotated[int, count(1, HITS), Figure] = 20
+    cursor: Cursor = None
 
 
 class NewSession(Body):
-    title: Name | None = None
-    project_id: Name | None = None
+    title: OptionalName = None
+    project_id: OptionalName = None
     channel: Channel | None = None
-    external_id: Annotated[Name | None, Field(description="One that exists gives its session again")] = None
-    agent: Name | None = None
+    external_id: Annotated[OptionalName, Field(description="One that exists gives its session again")] = None
+    agent: OptionalName = None
 
 
 class SessionPatch(Body):
-    title: Name | None = None
+    title: OptionalName = None
     archived: Annotated[bool | None, Field(description="true ends the conversation, false takes it up again")] = None
 
 
@@ -69,8 +82,8 @@ class NewMessages(Body):
 
 
 class PageQuery(Query):
-    limit: Annotated[int, count(1, 1000), Whole] = 100
-    cursor: Annotated[str | None, Field(description="`next_cursor` of the last page")] = None
+    limit: Annotated[int, count(1, 1000), Figure] = 100
+    cursor: Cursor = None
 
 
 class Messages(BaseModel):
@@ -89,157 +102,89 @@ class MemoryPatch(Body):
 
 
 class ContextQuery(Query):
-    query: Annotated[Words | None, Field(description="Adds recalled messages")] = None
-    max_tokens: Annotated[int, count(*CONTEXT_TOKENS), Whole] = 4000
+    query: Annotated[OptionalText, Field(description="Adds recalled messages")] = None
+    max_tokens: Annotated[int, count(*CONTEXT_TOKENS), Figure] = 4000
     mode: Annotated[Mode | None, Field(description="A strategy for this request alone")] = None
-    purpose: Annotated[str, Field(pattern="^(chat|voice)$")] = "chat"
+    purpose: Literal["chat", "voice"] = "chat"
 
 
-@routes.get("/sessions")
-async def get_sessions(at: AtDesk, query: Annotated[ListQuery, InQuery()]) -> Sessions:
+@routes.get("/sessions", response_model=Sessions)
+async def get_sessions(rest: Rest, query: Annotated[ListQuery, InQuery()]) -> Response:
     """Sessions, newest first, a page at a time."""
-    if query.cursor is not None:
-        check_cursor(query.cursor)
     values = query.model_dump(exclude={"user"})
-    return Sessions.model_validate(await at.perform(list_sessions, query.user, **values))
+    return answer(await rest.perform(list_sessions, query.user, **values))
 
 
-@routes.post("/sessions", status_code=201)
-async def post_session(at: AtDesk, query: Annotated[Query, InQuery()], body: NewSession) -> SessionAnswer:
+@routes.post("/sessions", status_code=201, response_model=SessionAnswer)
+async def post_session(rest: Rest, query: Only, body: NewSession) -> Response:
     """Starts a session; a known `external_id` gives its session again."""
-    return SessionAnswer.model_validate(await at.perform(start_session, query.user, **body.model_dump()))
+    return answer(await rest.perform(start_session, query.user, **body.model_dump()), 201)
 
 
-@routes.get("/sessions/{session_id}")
-async def get_session(at: AtDesk, session_id: SessionId, query: Annotated[Query, InQuery()]) -> SessionAnswer:
+@routes.get("/sessions/{session_id}", response_model=SessionAnswer)
+async def get_session(rest: Rest, session_id: SessionId, query: Only) -> Response:
     """One session."""
-
-    def work(call: Call) -> SessionAnswer:
-        with call.memory.store.read(call.owner) as records:
-            found = existing(records, session_id)
-        return answers.session(found, "").data
-
-    return await at.run("read", query.user, work)
+    return answer(await rest.read(session, query.user, session_id=session_id))
 
 
-@routes.patch("/sessions/{session_id}")
-async def patch_session(
-    at: AtDesk, session_id: SessionId, query: Annotated[Query, InQuery()], body: SessionPatch
-) -> SessionAnswer:
+@routes.patch("/sessions/{session_id}", response_model=SessionAnswer)
+async def patch_session(rest: Rest, session_id: SessionId, query: Only, body: SessionPatch) -> Response:
     """Renames a session, archives it, or takes it up again."""
 
-    def work(call: Call) -> SessionAnswer:
-        if body.archived:
-            archive_session.handler(call, session_id=session_id)
-        with call.memory.store.write(call.owner) as records:
-            existing(records, session_id)
-            changed = records.update_session(session_id, title=body.title, reopened=body.archived is False)
+    def work(call: Call) -> SessionOut:
+        began = call.memory.clock()
+        store, clock = call.memory.store, call.memory.clock
+        changed = change(store, call.owner, session_id, title=body.title, archived=body.archived, clock=clock)
         call.changed += addresses.after_session_change(session_id)
-        return answers.session(changed, "").data
+        note_archiving(call, changed, began)
+        return answers.session_data(changed)
 
-    return await at.run("write", query.user, work)
+    return answer(await rest.run("write", query.user, work))
 
 
-@routes.get("/sessions/{session_id}/messages")
-async def get_messages(at: AtDesk, session_id: SessionId, query: Annotated[PageQuery, InQuery()]) -> Messages:
+@routes.get("/sessions/{session_id}/messages", response_model=Messages)
+async def get_messages(rest: Rest, session_id: SessionId, query: Annotated[PageQuery, InQuery()]) -> Response:
     """What was said, in order, a page at a time."""
-    after = read_cursor(query.cursor)
 
     def work(call: Call) -> Messages:
-        with call.memory.store.read(call.owner) as records:
-            session = existing(records, session_id)
-            found = _page(records, session.last_seq, session_id, after, query.limit)
-        rows = [answers.message(m, whole=True) for m in found[: query.limit]]
-        more = write_cursor(rows[-1].seq) if len(found) > query.limit else None
-        return Messages(session_id=session_id, messages=rows, next_cursor=more)
+        page = message_page(call.memory.store, call.owner, session_id, query.limit, query.cursor)
+        rows = [answers.message(m, whole=True) for m in page.messages]
+        return Messages(session_id=session_id, messages=rows, next_cursor=page.next_cursor)
 
-    return await at.run("read", query.user, work)
+    return answer(await rest.run("read", query.user, work))
 
 
-def _page(records: Any, last_seq: int, session_id: str, after: int, limit: int) -> list[Any]:
-    """At least one message more than `limit` after `after`, where there are so many; erased ones leave gaps."""
-    found: list[Any] = []
-    first = after + 1
-    while len(found) <= limit and first <= last_seq:
-        found += records.transcript(session_id, first, first + limit)
-        first += limit + 1
-    return found
-
-
-@routes.post("/sessions/{session_id}/messages", status_code=201)
-async def post_messages(
-    at: AtDesk, session_id: SessionId, query: Annotated[Query, InQuery()], body: NewMessages
-) -> Recorded:
+@routes.post("/sessions/{session_id}/messages", status_code=201, response_model=Recorded)
+async def post_messages(rest: Rest, session_id: SessionId, query: Only, body: NewMessages) -> Response:
     """Records messages, all or none; on the answer they are on disk. Repeating an `id` records nothing twice."""
     values = {"messages": body.messages, "session_id": session_id}
-    return Recorded.model_validate(await at.perform(record_messages, query.user, **values))
+    return answer(await rest.perform(record_messages, query.user, **values), 201)
 
 
-@routes.get("/sessions/{session_id}/summary")
-async def get_summary(at: AtDesk, session_id: SessionId, query: Annotated[Query, InQuery()]) -> SummaryAnswer:
+@routes.get("/sessions/{session_id}/summary", response_model=SummaryAnswer)
+async def get_summary(rest: Rest, session_id: SessionId, query: Only) -> Response:
     """The newest summary; version 0 where there is none yet."""
-
-    def work(call: Call) -> SummaryAnswer:
-        with call.memory.store.read(call.owner) as records:
-            existing(records, session_id)
-            summary = records.latest_summary(session_id)
-        return answers.summary_data(summary) if summary else answers.no_summary(session_id)
-
-    return await at.run("read", query.user, work)
+    return answer(await rest.read(session_summary, query.user, session_id=session_id))
 
 
-@routes.post("/sessions/{session_id}/summary", status_code=201)
-async def post_summary(
-    at: AtDesk, session_id: SessionId, query: Annotated[Query, InQuery()], body: SummaryRequest
-) -> SummaryAnswer:
+@routes.post("/sessions/{session_id}/summary", status_code=201, response_model=SummaryAnswer)
+async def post_summary(rest: Rest, session_id: SessionId, query: Only, body: SummaryRequest) -> Response:
     """Stores a new version of the summary."""
     values = {"session_id": session_id, "summary": body.summary, "max_tokens": body.max_tokens}
-    return SummaryAnswer.model_validate(await at.perform(summarize_session, query.user, **values))
+    return answer(await rest.perform(summarize_session, query.user, **values), 201)
 
 
-@routes.get("/sessions/{session_id}/context")
-async def get_context(
-    at: AtDesk, session_id: SessionId, query: Annotated[ContextQuery, InQuery()]
-) -> SessionContextAnswer:
+@routes.get("/sessions/{session_id}/context", response_model=SessionContextAnswer)
+async def get_context(rest: Rest, session_id: SessionId, query: Annotated[ContextQuery, InQuery()]) -> Response:
     """What a model should be given now."""
     values = query.model_dump(exclude={"user", "mode"})
     strategy = StrategyIn(mode=query.mode) if query.mode else None
-    answer = await at.perform(get_session_context, query.user, session_id=session_id, strategy=strategy, **values)
-    return SessionContextAnswer.model_validate(answer)
+    values |= {"session_id": session_id, "strategy": strategy}
+    return answer(await rest.perform(get_session_context, query.user, **values))
 
 
-@routes.patch("/sessions/{session_id}/memory")
-async def patch_memory(
-    at: AtDesk, session_id: SessionId, query: Annotated[Query, InQuery()], body: MemoryPatch
-) -> StrategyOut:
+@routes.patch("/sessions/{session_id}/memory", response_model=StrategyOut)
+async def patch_memory(rest: Rest, session_id: SessionId, query: Only, body: MemoryPatch) -> Response:
     """Chooses how much of the session a model is shown. The record itself never changes."""
     values = {"level": "session", "session_id": session_id, "strategy": body.strategy}
-    return StrategyOut.model_validate(await at.perform(set_memory_strategy, query.user, **values))
-
-
-def check_cursor(cursor: str) -> None:
-    """Errors: NotFound for a cursor that no page gave."""
-    from memory.sessions import read_cursor as read_place
-
-    try:
-        read_place(cursor)
-    except Invalid:
-        raise NotFound("cursor", cursor) from None
-
-
-def write_cursor(seq: int) -> str:
-    """An opaque mark of a place in a session."""
-    return base64.urlsafe_b64encode(f"seq:{seq}".encode()).decode().rstrip("=")
-
-
-def read_cursor(cursor: str | None) -> int:
-    """The seq after which to go on; 0 at the start. Errors: NotFound."""
-    if cursor is None:
-        return 0
-    try:
-        kind, _, seq = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(":")
-        if kind == "seq" and seq.isdigit() and len(seq) < 19:
-            return int(seq)
-    except (binascii.Error, ValueError):
-        pass
-    raise NotFound("cursor", cursor)
+    return answer(await rest.perform(set_memory_strategy, query.user, **values))

@@ -1,22 +1,47 @@
-"""The values of REST requests. What a type's schema says is exactly what is accepted: clients are generated from it."""
+"""The values of REST requests, which hold what the tools' arguments hold. What a type's schema says is what is accepted
+(clients are generated from it), save what no schema can say: that refuses the use case, in its own words."""
 
+import re
+from contextlib import suppress
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 from memory.model import DAYS, KEY_LENGTH, KEYS_AT_ONCE, KNOBS, NAME_BYTES, SUMMARY_NOTES
-from server.schemas import CommitmentIn, MessageIn, NoteIn, StrategyIn, SummaryIn
-from server.wire_values import Since, Until, count
+from server.schemas import CommitmentIn, MessageFields, NoteIn, StrategyFields, SummaryFields
+from server.wire_values import Since, Until, checked_size, count, problem
 
 _CONTROL = r"\x00-\x1f\x7f-\x9f"
 _INNER = rf"[^{_CONTROL}]*"
 _EDGE = rf"[^\s{_CONTROL}]"
-NAME_PATTERN = rf"^{_EDGE}({_INNER}{_EDGE})?$"
+NAME_PATTERN = rf"^{_INNER}$"
 _LETTERS = "\x21-\x7e¡-¬®-ͷА-ԯא-תء-يऄ-हกขฃคฅ-ฺぁ-ゖァ-ヺ一-鿿가-힣Ḁ-ỹ"
 KEY_PATTERN = rf"^[{_LETTERS}]([ {_LETTERS}]*[{_LETTERS}])?$"
-_WORDS = _EDGE
+_NAME_SCHEMA = {"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_BYTES}
+_WORDS_SCHEMA = {"type": "string", "pattern": _EDGE}
 
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, min_length=1, max_length=NAME_BYTES)]
+
+def _checked_name(text: str) -> str:
+    if re.search(f"[{_CONTROL}]", text):
+        raise problem("holds a control character", "give printable characters only")
+    return checked_size(text).strip()
+
+
+def _blank_is_absent(text: str | None) -> str | None:
+    return text if text and text.strip() else None
+
+
+Name = Annotated[str, AfterValidator(_checked_name), WithJsonSchema(_NAME_SCHEMA)]
+OptionalName = Annotated[Name | None, AfterValidator(_blank_is_absent)]
+OptionalText = Annotated[str | None, AfterValidator(_blank_is_absent)]
 Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN, min_length=1, max_length=KEY_LENGTH)]
 Values = Annotated[
     dict[Key, Any],
@@ -32,7 +57,8 @@ Values = Annotated[
         }
     ),
 ]
-Words = Annotated[str, StringConstraints(pattern=_WORDS, min_length=1, max_length=10_000)]
+Words = Annotated[str, WithJsonSchema(_WORDS_SCHEMA)]
+DaysBack = Annotated[float, Field(gt=0, le=DAYS, allow_inf_nan=False)]
 Days = Annotated[float, Field(ge=0.001, le=DAYS, allow_inf_nan=False)]
 
 
@@ -42,6 +68,17 @@ def _whole(value: Any) -> Any:
 
 
 Whole = BeforeValidator(_whole)
+
+
+def _figure(value: Any) -> Any:
+    for number in (int, float):
+        with suppress(TypeError, ValueError):
+            return number(value)
+    return value
+
+
+Figure = BeforeValidator(_figure)
+"""A number in an address, where all is text."""
 
 
 def _flag(value: Any) -> Any:
@@ -55,8 +92,20 @@ _MOMENT_OR_DAY = {"anyOf": [_MOMENT, {"type": "string", "format": "date"}]}
 After = Annotated[Since, WithJsonSchema({**_MOMENT_OR_DAY, "description": "ISO 8601"})]
 Before = Annotated[Until, WithJsonSchema({**_MOMENT_OR_DAY, "description": "Exclusive; a bare date counts whole"})]
 
-_NAME_SCHEMA = {"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_BYTES}
-_WORDS_SCHEMA = {"type": "string", "pattern": _WORDS, "minLength": 1, "maxLength": 10_000}
+
+class Query(BaseModel):
+    """The base of every route's query parameters; what is unknown is refused rather than ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+    user: Annotated[
+        OptionalName, Field(description="Whose memory, with the right act-as: an id, phone number, e-mail…")
+    ] = None
+
+
+class Body(BaseModel):
+    """The base of every body; a null is the same as an absent value."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 def _items(what: str, others: tuple[str, ...]) -> WithJsonSchema:
@@ -71,52 +120,34 @@ _NOTES = _items("text", ())
 _PROMISES = _items("what", ("who", "by_when"))
 
 
-class Message(MessageIn):
+class Message(Body, MessageFields):
     """A message to record."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-    id: Annotated[Name | None, Field(description="Your own id: repeating it records nothing twice")] = None
+    id: Annotated[OptionalName, Field(description="Your own id: repeating it records nothing twice")] = None
     occurred_at: Annotated[
         Since | None, WithJsonSchema({"anyOf": [_MOMENT, {"type": "null"}], "description": "Now if absent"})
     ] = None
-    speaker: Name | None = None
-    tool_name: Name | None = None
-    tool_call_id: Name | None = None
-    intent: Name | None = None
+    speaker: OptionalName = None
+    tool_name: OptionalName = None
+    tool_call_id: OptionalName = None
+    intent: OptionalName = None
     intent_confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_absent(cls, data: Any) -> Any:
-        return data
 
-
-class Summary(SummaryIn):
+class Summary(Body, SummaryFields):
     """A summary in the caller's own words."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
     text: Words
     decisions: Annotated[list[NoteIn], _NOTES] = Field(default_factory=list)
     commitments: Annotated[list[CommitmentIn], _PROMISES] = Field(default_factory=list)
     open_questions: Annotated[list[NoteIn], _NOTES] = Field(default_factory=list)
     facts: Annotated[list[NoteIn], _NOTES] = Field(default_factory=list)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_absent(cls, data: Any) -> Any:
-        return data
 
-
-class Strategy(StrategyIn):
+class Strategy(Body, StrategyFields):
     """What of a strategy is to change."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
     keep_turns: Annotated[int, count(*KNOBS["keep_turns"]), Whole] | None = None
     summarize_after: Annotated[int, count(*KNOBS["summarize_after"]), Whole] | None = None
     max_tokens: Annotated[int, count(*KNOBS["max_tokens"]), Whole] | None = None
     keep_tool_results: Annotated[int, count(*KNOBS["keep_tool_results"]), Whole] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_absent(cls, data: Any) -> Any:
-        return data
