@@ -28,7 +28,7 @@ from memory.model import (
     Strategy,
     SummaryDraft,
 )
-from server.wire_values import Id, Incoming, Json, NotBool, Since, Time, count, problem
+from server.wire_values import Id, Incoming, Json, NotBool, Since, Time, count, wrong_value
 
 
 class MessageFields(BaseModel):
@@ -64,7 +64,7 @@ def _worded(data: Any, name: str) -> Any:
     if isinstance(data, str):
         return {name: data}
     if not isinstance(data, Mapping):
-        raise problem("is neither text nor an object", "give one of them")
+        raise wrong_value("is neither text nor an object", "give one of them")
     return data
 
 

@@ -60,7 +60,7 @@ class Incoming(BaseModel):
         return _absent_dropped(cls, data)
 
 
-def problem(why: str, allowed: str) -> PydanticCustomError:
+def wrong_value(why: str, allowed: str) -> PydanticCustomError:
     """A value's problem and what is allowed, as the two halves of the sentence that the caller reads."""
     return PydanticCustomError("backstory", "value {why}", {"why": why, "allowed": allowed})
 
@@ -68,19 +68,19 @@ def problem(why: str, allowed: str) -> PydanticCustomError:
 def checked_size(text: str) -> str:
     """An id no longer than ids may be. Errors: PydanticCustomError."""
     if (size := len(text.encode())) > NAME_BYTES:
-        raise problem(f"takes {size:,} bytes", f"at most {NAME_BYTES} are allowed")
+        raise wrong_value(f"takes {size:,} bytes", f"at most {NAME_BYTES} are allowed")
     return text
 
 
 def _checked_id(text: str) -> str:
     if not text.isprintable():
-        raise problem("holds a control character", "give printable characters only")
+        raise wrong_value("holds a control character", "give printable characters only")
     return checked_size(text).strip()
 
 
 def _not_bool(value: Any) -> Any:
     if isinstance(value, bool):
-        raise problem(f"is {str(value).lower()}", "give a number")
+        raise wrong_value(f"is {str(value).lower()}", "give a number")
     return value
 
 
@@ -89,18 +89,18 @@ def _instant(value: Any, day_ends: bool = False) -> datetime:
         moment = value
     else:
         if not isinstance(value, str) or not value.isascii():
-            raise problem("is no time", "give ISO 8601 such as 2024-05-31 or 2024-05-31T12:00:00Z")
+            raise wrong_value("is no time", "give ISO 8601 such as 2024-05-31 or 2024-05-31T12:00:00Z")
         text = value.strip()
         try:
             moment = datetime.fromisoformat(text)
             if len(text) <= 10:
                 moment = datetime.combine(date.fromisoformat(text), time()) + timedelta(days=day_ends)
         except (ValueError, OverflowError):
-            raise problem("is no time", "give ISO 8601 such as 2024-05-31 or 2024-05-31T12:00:00Z") from None
+            raise wrong_value("is no time", "give ISO 8601 such as 2024-05-31 or 2024-05-31T12:00:00Z") from None
     try:
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except OverflowError:
-        raise problem("is outside the years 1 to 9999", "give a time within them") from None
+        raise wrong_value("is outside the years 1 to 9999", "give a time within them") from None
 
 
 def _since(value: Any) -> datetime | None:

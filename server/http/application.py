@@ -24,7 +24,7 @@ from server.http.metrics import Metrics
 from server.http.observing import Observe
 from server.http.origins import GuardNames, Names, with_cors
 from server.http.principal import Principal
-from server.http.problems import problem
+from server.http.problems import problem_response
 from server.http.traffic import Traffic
 from server.http.transports import Transports
 from server.settings import HttpSettings
@@ -144,7 +144,9 @@ class Application:
         elif (route := self._routes.get(path)) is not None:
             await route(scope, receive, send)
         else:
-            await problem(404, "Nothing is here; there are /mcp, /sse, /api/v1 and /healthz.")(scope, receive, send)
+            await problem_response(404, "Nothing is here; there are /mcp, /sse, /api/v1 and /healthz.")(
+                scope, receive, send
+            )
 
     @asynccontextmanager
     async def _run(self, _: Any) -> AsyncGenerator[None, None]:
@@ -213,7 +215,7 @@ def answered(path: str, handle: Callable[[Request], Awaitable[Response]]) -> Rou
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         scope["backstory.route"] = path
         if scope["method"] not in ("GET", "HEAD"):
-            await problem(405, "Ask with GET.", {"Allow": "GET, HEAD"})(scope, receive, send)
+            await problem_response(405, "Ask with GET.", {"Allow": "GET, HEAD"})(scope, receive, send)
             return
         await (await handle(Request(scope)))(scope, receive, send)
 

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.http.problems import problem
+from server.http.problems import problem_response
 
 MAX_KEYS = 50_000
 
@@ -55,7 +55,7 @@ class Buckets:
 def refused(seconds: float, why: str = "This token sends more than it may") -> Response:
     """429 with the whole seconds after which the next request is taken."""
     wait = max(1, math.ceil(seconds))
-    return problem(429, f"{why}; wait {wait} s and send less often.", {"Retry-After": str(wait)})
+    return problem_response(429, f"{why}; wait {wait} s and send less often.", {"Retry-After": str(wait)})
 
 
 class RateLimit:
@@ -111,6 +111,6 @@ class BodyLimit:
 
     def _refusal(self) -> Response:
         status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        return problem(
+        return problem_response(
             status, f"The body is too large; at most {self._limit} bytes are allowed.", {"Connection": "close"}
         )

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memory.plain import iso
 from server.http.metrics import Metrics
-from server.http.problems import problem
+from server.http.problems import problem_response
 from server.http.traffic import Traffic
 
 log = logging.getLogger("backstory.http")
@@ -87,7 +87,7 @@ class Observe:
             log.exception("A request failed inside the server", extra={"fields": dict(entry)})
             if not answer.started:
                 detail = "The server failed; its log on standard error says why, under this answer's X-Request-Id."
-                await problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)(scope, receive, answer)
+                await problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, detail)(scope, receive, answer)
         finally:
             self._note(scope, entry, answer, time.perf_counter() - started)
 
@@ -120,7 +120,9 @@ class Observe:
 
 
 def _stopping() -> Response:
-    return problem(503, "The server is stopping; try again shortly.", {"Retry-After": "2", "Connection": "close"})
+    return problem_response(
+        503, "The server is stopping; try again shortly.", {"Retry-After": "2", "Connection": "close"}
+    )
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.http.problems import problem
+from server.http.problems import problem_response
 
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
 REQUEST_HEADERS = (
@@ -97,10 +97,10 @@ class GuardNames:
         host = headers.get("host", "")
         if not self._names.admits_host(host):
             detail = "This server does not go by that Host; add the name to BACKSTORY_ALLOWED_HOSTS."
-            await problem(421, detail)(scope, receive, send)
+            await problem_response(421, detail)(scope, receive, send)
         elif not self._names.admits_origin(headers.get("origin"), host):
             detail = "Pages of that Origin may not call this server; add it to BACKSTORY_ALLOWED_ORIGINS."
-            await problem(403, detail)(scope, receive, send)
+            await problem_response(403, detail)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 

@@ -21,7 +21,7 @@ _STATUS: tuple[tuple[type[BackstoryError], int], ...] = (
 RETRY_SECONDS = "2"
 
 
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+def problem_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """One problem document; its title is the status's own phrase."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     return Response(json.dumps(body, ensure_ascii=False), status, dict(headers or {}), MEDIA_TYPE)
@@ -30,7 +30,7 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) 
 def problem_of(error: BackstoryError) -> Response:
     """The problem that a domain error is over HTTP."""
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), 400)
-    return problem(status, str(error), {"Retry-After": RETRY_SECONDS} if status == 503 else None)
+    return problem_response(status, str(error), {"Retry-After": RETRY_SECONDS} if status == 503 else None)
 
 
 def unauthorized(metadata_url: str | None, invalid: bool) -> Response:
@@ -45,4 +45,4 @@ def unauthorized(metadata_url: str | None, invalid: bool) -> Response:
         if invalid
         else "This needs a token; send one as 'Authorization: Bearer …'."
     )
-    return problem(401, detail, {"WWW-Authenticate": "Bearer " + ", ".join(parts)})
+    return problem_response(401, detail, {"WWW-Authenticate": "Bearer " + ", ".join(parts)})

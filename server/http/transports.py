@@ -23,7 +23,7 @@ from starlette.types import Message, Receive, Scope, Send
 from server.http.metrics import Metrics
 from server.http.observing import requests_log
 from server.http.principal import principal_of
-from server.http.problems import problem
+from server.http.problems import problem_response
 from server.http.traffic import Traffic
 from server.sdk_privates import has_tool, lifespan_state_of, lowlevel_of, serve_without_session, serves_session
 
@@ -81,7 +81,7 @@ class Transports:
         """/sse"""
         scope["backstory.route"] = "/sse"
         if scope["method"] != "GET":
-            await problem(405, "Open the stream with GET.", {"Allow": "GET"})(scope, receive, send)
+            await problem_response(405, "Open the stream with GET.", {"Allow": "GET"})(scope, receive, send)
             return
         await self._streaming("sse", self._serve_sse, scope, receive, send)
 
@@ -103,7 +103,7 @@ class Transports:
         principal = scope.get("backstory.principal")
         if principal is not None and self.traffic.streams_of(principal) >= self.streams_per_token:
             detail = f"This token holds {self.streams_per_token} streams open; close some first."
-            await problem(429, detail, {"Retry-After": "5"})(scope, receive, send)
+            await problem_response(429, detail, {"Retry-After": "5"})(scope, receive, send)
             return
         started = ended = False
 

@@ -8,10 +8,20 @@ from typing import Any
 
 import pytest
 
+CONFIG = """
+[[operations]]
+include-path = ["/api/v1/search", "/api/v1/topic", "/api/v1/sessions", "/api/v1/sessions/{session_id}/messages"]
+include-method = "GET"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429", "5xx"]
+"""
+"""No schema can say that a time range begins before it ends, or that a cursor is one of ours."""
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_rest_is_what_its_document_says(hosted: Any, tmp_path: Path) -> None:
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
     token = hosted.token("schema", "tester", "read,write,act-as")
     command = [
         *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{hosted.url}/api/v1/openapi.json"),

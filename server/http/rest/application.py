@@ -13,7 +13,7 @@ from memory.errors import BackstoryError, shown
 from server import __version__
 from server.calling import Calls
 from server.errors import explained, path_of
-from server.http.problems import problem, problem_of
+from server.http.problems import problem_of, problem_response
 from server.http.rest import finding, sessions, user
 from server.http.rest.documents import complete
 
@@ -50,7 +50,7 @@ def _domain(_: Request, error: Exception) -> Response:
 
 def _unreadable(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return problem(422, describe(error.errors()))
+    return problem_response(422, describe(error.errors()))
 
 
 def describe(errors: Sequence[Any]) -> str:
@@ -71,9 +71,9 @@ def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         allowed = ", ".join(sorted(allowed_methods(request)))
-        return problem(405, f"This address takes {allowed}.", {"Allow": allowed})
+        return problem_response(405, f"This address takes {allowed}.", {"Allow": allowed})
     detail = {404: "There is no such address; /api/v1/openapi.json lists them.", 400: "The body cannot be read."}
-    return problem(error.status_code, detail.get(error.status_code, str(error.detail)), error.headers)
+    return problem_response(error.status_code, detail.get(error.status_code, str(error.detail)), error.headers)
 
 
 def allowed_methods(request: Request) -> set[str]:
@@ -88,4 +88,6 @@ def allowed_methods(request: Request) -> set[str]:
 
 
 def _unforeseen(_: Request, __: Exception) -> Response:
-    return problem(500, "The server failed; its log on standard error says why, under this answer's X-Request-Id.")
+    return problem_response(
+        500, "The server failed; its log on standard error says why, under this answer's X-Request-Id."
+    )

@@ -17,7 +17,7 @@ from pydantic import (
 
 from memory.model import DAYS, KEY_LENGTH, KEYS_AT_ONCE, KNOBS, NAME_BYTES, SUMMARY_NOTES
 from server.schemas import CommitmentIn, MessageFields, NoteIn, StrategyFields, SummaryFields
-from server.wire_values import Since, Until, checked_size, count, problem
+from server.wire_values import Since, Until, checked_size, count, wrong_value
 
 _CONTROL = r"\x00-\x1f\x7f-\x9f"
 _INNER = rf"[^{_CONTROL}]*"
@@ -31,7 +31,7 @@ _WORDS_SCHEMA = {"type": "string", "pattern": _EDGE}
 
 def _checked_name(text: str) -> str:
     if re.search(f"[{_CONTROL}]", text):
-        raise problem("holds a control character", "give printable characters only")
+        raise wrong_value("holds a control character", "give printable characters only")
     return checked_size(text).strip()
 
 

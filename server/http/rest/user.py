@@ -12,7 +12,7 @@ from starlette.responses import Response
 from memory.errors import Conflict
 from memory.model import KEYS_IN_FORCE, Category
 from server.calling import Call
-from server.http.problems import problem
+from server.http.problems import problem_response
 from server.http.rest.requests import Rest, answer
 from server.http.rest.types import Body, Days, Flag, Key, OptionalName, Query, Values
 from server.resources.user import preamble
@@ -94,7 +94,7 @@ async def put_context(
 
     done = await rest.run("write", query.user, work)
     if done is None:
-        return problem(412, "The user context has changed since that ETag; read it again.")
+        return problem_response(412, "The user context has changed since that ETag; read it again.")
     return _tagged(done[1], done[0])
 
 
