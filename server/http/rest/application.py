@@ -64,6 +64,8 @@ def describe(errors: Sequence[Any]) -> str:
     if first["type"] == "missing":
         return f"{where} is missing; {PREFIX}/openapi.json lists what is needed."
     why, allowed = explained(first)
+    if first["loc"][-1] == "[key]":
+        where = f"The key {shown(str(first['loc'][-2]))}"
     return f"{where} {why}; {allowed}."
 
 

@@ -3,7 +3,7 @@
 
 import re
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     AfterValidator,
@@ -15,7 +15,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from memory.model import DAYS, KEY_LENGTH, KEYS_AT_ONCE, KNOBS, NAME_BYTES, SUMMARY_NOTES
+from memory.model import DAYS, KEY_LENGTH, KEYS_AT_ONCE, KNOBS, NAME_BYTES, SUMMARY_NOTES, Status
 from server.schemas import CommitmentIn, MessageFields, NoteIn, StrategyFields, SummaryFields
 from server.wire_values import Since, Until, checked_size, count, wrong_value
 
@@ -120,6 +120,9 @@ _NOTES = _items("text", ())
 _PROMISES = _items("what", ("who", "by_when"))
 
 
+_STATUS = WithJsonSchema({"anyOf": [{"type": "string", "enum": list(get_args(Status))}, {"type": "null"}]})
+
+
 class Message(Body, MessageFields):
     """A message to record."""
 
@@ -127,6 +130,7 @@ class Message(Body, MessageFields):
     occurred_at: Annotated[
         Since | None, WithJsonSchema({"anyOf": [_MOMENT, {"type": "null"}], "description": "Now if absent"})
     ] = None
+    status: Annotated[Status, BeforeValidator(lambda value: "final" if value is None else value), _STATUS] = "final"
     speaker: OptionalName = None
     tool_name: OptionalName = None
     tool_call_id: OptionalName = None
