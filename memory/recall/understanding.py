@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from memory.model import Interpreted, Json, MessageFilter, Role
 from memory.plain import plain
