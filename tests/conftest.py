@@ -24,7 +24,10 @@ TEMPLATE = "backstory_template"
 
 
 class Ticking:
-    """A clock that goes on by a second at each look; `now` may be set. Times are unique, so orders are sure."""
+    """The clock of all tests: it goes on by a second at each look, so that times are unique and orders are sure.
+
+    `now` may be set.
+    """
 
     def __init__(self, now: datetime = datetime(2026, 3, 1, 9, tzinfo=UTC)) -> None:
         self.now = now
@@ -34,6 +37,10 @@ class Ticking:
         with self._lock:
             self.now += timedelta(seconds=1)
             return self.now
+
+    def advance(self, **span: float) -> None:
+        """Lets time go by, said as for a timedelta."""
+        self.now += timedelta(**span)
 
 
 @dataclass

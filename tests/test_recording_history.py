@@ -1,7 +1,6 @@
 """Any history of recording, repeating, archiving and erasing, against a model: nothing lost, doubled or renumbered."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from memory.errors import Conflict, NotFound
 from memory.model import START, Message, MessageFilter, NewMessage, Owner
+from memory.ports import Clock
 from memory.recording import Recorded, record
 from memory.sessions import Target, archive, start
 from storage.sql import SqlRecordStore
@@ -41,16 +41,12 @@ class Kept:
 
 
 class History(RuleBasedStateMachine):
-    def __init__(self, store: SqlRecordStore, tenant: str) -> None:
+    def __init__(self, store: SqlRecordStore, tenant: str, clock: Clock) -> None:
         super().__init__()
         self.store = store
         self.tenant = tenant
-        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.clock = clock
         self.kept = {user: Kept() for user in ("ann", "bob")}
-
-    def clock(self) -> datetime:
-        self.now += timedelta(seconds=1)
-        return self.now
 
     def owner(self, user: str) -> Owner:
         return Owner(self.tenant, user)
@@ -157,11 +153,11 @@ class History(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(300)
-def test_any_history_keeps_every_message(store: SqlRecordStore, backend: str) -> None:
+def test_any_history_keeps_every_message(store: SqlRecordStore, backend: str, clock: Clock) -> None:
     numbers = iter(range(10**9))
     steps = 40 if backend == "sqlite" else 25
     run_state_machine_as_test(
-        lambda: History(store, f"tenant-{next(numbers)}"),
+        lambda: History(store, f"tenant-{next(numbers)}", clock),
         settings=settings(
             max_examples=steps, stateful_step_count=20, deadline=None,
             suppress_health_check=list(HealthCheck), print_blob=False,

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from memory.model import Message, NewMessage, Owner, Session
-from memory.ports import RecordStore
+from memory.ports import Clock, RecordStore
 from memory.recording import record
 from memory.sessions import Target
 from memory.tokens import EstimatedTokens
@@ -14,23 +15,11 @@ from memory.tokens import EstimatedTokens
 START = datetime(2025, 5, 7, 12, 0, tzinfo=UTC)
 
 
-class TickingClock:
-    """A clock that moves a second with every look, and further when told."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> datetime:
-        self.now += timedelta(seconds=1)
-        return self.now
-
-    def advance(self, **span: float) -> None:
-        self.now += timedelta(**span)
-
-
 @pytest.fixture
-def ticking() -> TickingClock:
-    return TickingClock()
+def ticking(clock: Any) -> Any:
+    """The clock of all tests, at the START of these."""
+    clock.now = START
+    return clock
 
 
 @pytest.fixture
@@ -56,7 +45,7 @@ def message() -> Callable[..., Message]:
 
 
 @pytest.fixture
-def talk(ticking: TickingClock) -> Callable[..., Session]:
+def talk(ticking: Clock) -> Callable[..., Session]:
     """Records turns: each item is what the user says, with an answer, or a NewMessage as it is."""
 
     def say(
