@@ -95,6 +95,8 @@ MARKUP = re.compile(
 ROLE_LINE = re.compile(
     r"^[\s|#*>]*(system|developer|assistant|user|human|instruction|new instruction)s?\b[^\n]*:", re.I
 )
+# Tokens into which the mark of what was left out fits, whatever the text, with a little of the text.
+ROOM_FOR_THE_MARK = 70
 INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufe00-\ufe0e\U000e0000-\U000e01ef]"
 )
@@ -139,7 +141,7 @@ def test_whatever_is_said_each_line_stays_behind_its_bar(text: str) -> None:
     shown = quoted(text)
     assert all(line.startswith("| ") for line in shown.split("\n"))
     assert not INVISIBLE.search(shown.replace("\n", ""))
-    assert neutral(neutral(text)) == neutral(text) or "(quoted)" in shown
+    assert neutral(neutral(text)) == neutral(text)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +176,7 @@ def test_nothing_to_quote_needs_no_frame() -> None:
 
 
 def test_one_line_and_values_stay_short() -> None:
-    assert label("a\n[b] | c" * 30, 40) == label("a\n[b] | c" * 30, 40)
+    assert label("a\n[b] | c" * 30, 40) == "a (b) / ca (b) / ca (b) / ca (b) / ca (…"
     assert len(label("x" * 500)) == 60
     assert value_text({"a": ["b\n", "<system>"]}) == '{"a":["b\\n","‹system>"]}'
     assert len(value_text("x" * 5000, 100)) == 100
@@ -185,4 +187,19 @@ def test_shortening_keeps_to_the_limit(text: str, tokens: int) -> None:
     counter = EstimatedTokens()
     short = shortened(text, tokens, counter)
     assert counter.count(short) <= tokens
-    assert short == text or "left out" in short or not short
+    if counter.count(text) <= tokens:
+        assert short == text
+    elif short or tokens >= ROOM_FOR_THE_MARK:
+        head, mark, tail = re.split(r" (\[…shortened: [\d,]+ characters left out…\])", short)
+        assert text.startswith(head) and text.endswith(tail.removeprefix(" "))
+
+
+@pytest.mark.parametrize("tokens", [ROOM_FOR_THE_MARK, 100, 300, 1000])
+def test_shortening_uses_what_room_there_is_and_keeps_both_ends(tokens: int) -> None:
+    counter = EstimatedTokens()
+    text = " ".join(f"word{n}" for n in range(900))
+    short = shortened(text, tokens, counter)
+    assert tokens - 3 <= counter.count(short) <= tokens
+    head, tail = re.split(r" \[…shortened: [\d,]+ characters left out…\] ", short)
+    assert len(head) > len(tail) > 0
+    assert text.startswith(head) and text.endswith(tail)

@@ -165,7 +165,7 @@ def test_summaries_come_about_in_steps_and_never_leave_a_hole(desk: Desk, talk: 
             continue
         assert given.summary is not None
         assert given.messages[0].seq <= given.summary.covers_to_seq + 1
-        assert len(given.messages) >= 12 or given.tokens > 900
+        assert len(given.messages) >= 12, "six turns fit"
         versions.add(given.summary.version)
     assert 4 <= len(versions) <= 20
 
@@ -269,13 +269,16 @@ def test_tool_calls_stay_whole_under_every_budget(desk: Desk, talk: Callable) ->
             NewMessage("assistant", f"answer {n}"),
         ]
     session = talk(desk.store, desk.owner, messages)
+    shown: set[str | None] = set()
     for mode in ("none", "trim", "summarize", "compact"):
         for budget in range(150, 2500, 170):
             given = desk.get(session_id=session.session_id, max_tokens=budget, strategy=Strategy(mode))
             calls = {m.tool_call_id for m in given.messages if m.role == "assistant" and m.tool_call_id}
             results = {m.tool_call_id for m in given.messages if m.role == "tool"}
             assert calls == results
-            assert not given.messages or given.messages[0].role != "tool"
+            assert given.messages[0].role != "tool"
+            shown |= results
+    assert len(shown) > 6, "some budgets show most calls"
 
 
 def letters() -> TokenCounter:

@@ -105,6 +105,7 @@ def test_calls_listed_in_metadata_stay_with_their_results(message: Callable) -> 
     for limit in range(30, 400, 7):
         seqs = {m.seq for m in apply(resolved(mode="trim", max_tokens=limit), messages, None, COUNTER).messages}
         assert len(seqs & {2, 3, 4}) in (0, 3)
+    assert seqs == {1, 2, 3, 4, 5}, "the last limit is wide enough"
 
 
 def test_one_message_larger_than_the_limit_is_shortened_and_says_so(message: Callable) -> None:
