@@ -292,10 +292,21 @@ def test_an_index_directory_that_vanishes_is_made_again(house, record, bag, ann)
     index = house.index(bag, record.store)
     assert index.keyword_candidates(ann, ALL, ["tea"], 5)
     house.index_path.rename(house.directory / "gone")
-    assert index.position("keywords") == START or index.keyword_candidates(ann, ALL, ["tea"], 5)
     assert writer.wait_until_caught_up(30)
     assert ids(index.keyword_candidates(ann, ALL, ["tea"], 5)) == [name]
     assert index.vectors(ann)[0] == [name]
+
+
+def test_a_reader_whose_index_directory_vanished_knows_nothing(house, record, bag, ann) -> None:
+    record.add(ann, "tea")
+    writer = house.running(record, bag)
+    assert writer.wait_until_caught_up(20)
+    writer.stop(10)
+    index = house.index(bag, record.store)
+    assert index.keyword_candidates(ann, ALL, ["tea"], 5)
+    house.index_path.rename(house.directory / "gone")
+    assert index.position("keywords") == START
+    assert index.keyword_candidates(ann, ALL, ["tea"], 5) == []
 
 
 def test_a_record_put_back_to_an_earlier_state_means_a_rebuild(house, record, bag, ann) -> None:

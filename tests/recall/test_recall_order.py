@@ -104,4 +104,4 @@ def test_the_best_hits_of_a_topic_bring_their_neighbours(sqlite: SqlRecordStore,
     wide = recall.topic(owner, TopicRequest("boat leaked", max_tokens=1500)).stretches
     assert sum(len(stretch.messages) == 3 for stretch in wide) == 2
     alone = recall.topic(owner, TopicRequest("boat leaked", max_tokens=1500, window=0)).stretches
-    assert all(len(stretch.messages) == 1 for stretch in alone)
+    assert alone and all(len(stretch.messages) == 1 for stretch in alone)
