@@ -122,7 +122,9 @@ def test_four_processes_write_at_once(backstory: Any, wire: Callable[..., Any]) 
     hits = servers[3].call("search_conversation_history", query="writer0 number1", limit=20)["hits"]
     assert "writer0 number1" in [hit["content"] for hit in hits]
     lines = [json.loads(line) for line in backstory("export", "--format", "jsonl").stdout.splitlines()]
-    for session in (line for line in lines if line["type"] == "session"):
+    sessions = [line for line in lines if line["type"] == "session"]
+    assert sorted(session["external_id"] for session in sessions) == [*(f"own-{n}" for n in range(4)), "shared"]
+    for session in sessions:
         messages = [m for m in lines if m["type"] == "message" and m["session_id"] == session["session_id"]]
         assert len(messages) == (2 * each if session["external_id"] == "shared" else each // 2)
         assert [m["seq"] for m in messages] == list(range(1, len(messages) + 1))

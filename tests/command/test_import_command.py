@@ -67,7 +67,9 @@ def test_a_killed_import_goes_on_and_what_it_did_is_searchable(
     lines = exported(backstory)
     contents = [line["content"] for line in lines if line["type"] == "message"]
     assert sorted(contents) == sorted(f"marker{n} the tram to Porto" for n in range(total))
-    for session in (line for line in lines if line["type"] == "session"):
+    sessions = [line for line in lines if line["type"] == "session"]
+    assert len(sessions) == total // 40
+    for session in sessions:
         seqs = [
             line["seq"] for line in lines if line["type"] == "message" and line["session_id"] == session["session_id"]
         ]

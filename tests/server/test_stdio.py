@@ -382,4 +382,4 @@ def test_two_servers_share_one_data_directory(tmp_path):
             found = server.call("list_sessions")["structuredContent"]["sessions"]
             assert sorted(s["message_count"] for s in found) == [5, 5]
             hits = server.call("search_conversation_history", query="second", limit=3)["structuredContent"]["hits"]
-            assert all("second" in hit["content"] for hit in hits)
+            assert len(hits) == 3 and all("second" in hit["content"] for hit in hits)
