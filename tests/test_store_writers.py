@@ -185,9 +185,9 @@ def test_a_writer_that_waits_too_long_is_told_so(
         impatient.close()
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_a_write_inside_a_write_of_the_same_thread_is_an_error(store: SqlRecordStore, owner: Owner) -> None:
-    if not store.database.is_sqlite:
-        pytest.skip("PostgreSQL has no queue of its own for writes")
+    """PostgreSQL has no queue of its own for writes."""
     with store.write(owner) as db:
         db.add_session(Session("s", AT, AT))
         with pytest.raises(RuntimeError, match="inside another"), store.write(Owner("t", "other")):

@@ -23,13 +23,11 @@ def test_demo_tells_the_truth(backstory: Any) -> None:
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if (uv := find_uv()) is None:
-        pytest.skip("uv is not installed")
+    uv = find_uv()
+    assert uv is not None, "uv, with which the tests are run, builds the wheel"
     out = tmp_path_factory.mktemp("dist")
     build = [uv, "build", "--wheel", "--out-dir", str(out), "--no-build-logs", str(ROOT)]
     done = subprocess.run(build, capture_output=True, text=True, check=False)
-    if done.returncode and "error sending request" in done.stderr:
-        pytest.skip("the build backend cannot be fetched here")
     assert done.returncode == 0, done.stderr
     (built,) = out.glob("*.whl")
     return built
@@ -73,8 +71,6 @@ def installed(wheel: Path, tmp_path: Path) -> Iterator[Path]:
         ],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode and "error sending request" in done.stderr:
-            pytest.skip("the dependencies cannot be fetched here")
         assert done.returncode == 0, done.stderr
     yield environment / "bin"
     shutil.rmtree(environment, ignore_errors=True)

@@ -167,11 +167,7 @@ def test_anothers_session_is_not_there(http: Any, hosted: Any, method: str, path
     answers = [http.request(method, path.format(name), json=body) for name in (theirs, "ses_nobodys")]
     assert answers[0].status_code == answers[1].status_code
     assert answers[0].text.replace(theirs, "X") == answers[1].text.replace("ses_nobodys", "X")
-    if answers[0].status_code == 200:
-        assert not answers[0].json().get("hits")
-        assert not answers[0].json().get("stretches")
-    else:
-        problem(answers[0], 404)
+    problem(answers[0], 404)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from server import cli
 from server.app import build_memory, build_server
 from server.identity import LocalUser
 from server.opening import LazyMemory
+from server.parts import Parts
 from server.settings import Settings
 
 Connect = Callable[..., AbstractAsyncContextManager["Calls"]]
@@ -114,13 +115,13 @@ def refused(sentence: str) -> dict[str, str]:
 class House:
     """A server and a REST application over one memory, made once; whoever comes in is the one user they know."""
 
-    def __init__(self, memory: LazyMemory) -> None:
+    def __init__(self, lazy: LazyMemory) -> None:
         from server.http.metrics import Metrics
         from server.http.rest import build_api
 
-        self.memory = memory
-        self._visitor = LocalUser(memory.settings.owner)
-        self._server = build_server(memory, tools="full", identify=lambda *asked: self._visitor(*asked))
+        self.memory = lazy.wait()
+        self._visitor = LocalUser(lazy.settings.owner)
+        self._server = build_server(lazy, tools="full", identify=lambda *asked: self._visitor(*asked))
         self._api = build_api(self._server.desk, Metrics())
 
     def of(self, owner: Owner) -> MCPServer[Any]:
@@ -144,7 +145,7 @@ class Doors:
     sessions: Mapping[str, str]
 
     @property
-    def memory(self) -> LazyMemory:
+    def memory(self) -> Parts:
         return self.house.memory
 
     def filled(self, value: Any) -> Any:
@@ -200,12 +201,16 @@ class Doors:
 
 
 @pytest.fixture(scope="module")
-def still_memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LazyMemory]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A memory in a zone of its own, whose time stands still."""
     settings = Settings(data_dir=tmp_path_factory.mktemp("doors"), embedder="none", time_zone=ZONE)
-    with build_memory(settings, clock=lambda: NOW) as opened:
-        opened.wait()
-        yield opened
+    with build_memory(settings, clock=lambda: NOW) as lazy:
+        yield House(lazy)
+
+
+@pytest.fixture(scope="module")
+def still_memory(house: House) -> Parts:
+    return house.memory
 
 
 @pytest.fixture
@@ -218,11 +223,6 @@ def commands_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server.parts, "open_parts", lambda settings, _, **how: real(settings, lambda: NOW, **how))
     monkeypatch.setattr(server.commands.opening, "configure_logging", lambda _: None)
     monkeypatch.setenv("BACKSTORY_TIME_ZONE", ZONE)
-
-
-@pytest.fixture(scope="module")
-def house(still_memory: LazyMemory) -> House:
-    return House(still_memory)
 
 
 @pytest.fixture

@@ -103,7 +103,10 @@ async def test_another_users_ids_read_like_unknown_ones(connect, server_of):
             known = await call.refusal(tool, session_id=session_id, **arguments)
             unknown = await call.refusal(tool, session_id="ses_unknown", **arguments)
             assert known.replace(session_id, "ses_unknown") == unknown
-        assert "m" in await call.refusal("upsert_user_context", values={"a": 1}, source_message_id="m")
+        known = await call.refusal("upsert_user_context", values={"a": 1}, source_message_id="m")
+        assert known.startswith("No message 'm' was found")
+        unknown = await call.refusal("upsert_user_context", values={"a": 1}, source_message_id="unknown")
+        assert known.replace("'m'", "'unknown'") == unknown
         assert (await call("search_conversation_history", query="private"))["hits"] == []
         assert (await call("list_sessions", external_id="theirs"))["sessions"] == []
         own = await call("start_session", external_id="theirs")

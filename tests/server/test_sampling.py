@@ -54,10 +54,13 @@ async def test_the_clients_model_is_asked_and_its_words_are_stored(connect, samp
         assert len(model.asked) == 1
 
 
-@pytest.mark.parametrize("words", ["I would rather not.", None])
-async def test_without_a_usable_answer_the_summary_is_made_here_and_says_so(connect, sampling_server, era, words):
-    if words is None and era == "auto":
-        pytest.skip("a declined question ends the call on the client's side in this era")
+@pytest.mark.parametrize(
+    ("era", "words"),
+    [("auto", "I would rather not."), ("legacy", "I would rather not."), ("legacy", None)],
+    indirect=["era"],
+)
+async def test_without_a_usable_answer_the_summary_is_made_here_and_says_so(connect, sampling_server, words):
+    """A declined question (None) ends the call on the client's side in the newer era."""
     model = Model(words)
     async with connect(sampling_server, sampling_callback=model) as call:
         await call("record_messages", messages=[{"role": "user", "content": "Let us meet at the pier."}])
