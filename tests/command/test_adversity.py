@@ -21,11 +21,11 @@ def without_embedder(backstory: Any) -> None:
 
 
 @pytest.fixture
-def mounted(backstory: Any) -> Callable[[str], Any]:
+def mounted(backstory: Any, lacking: Callable[[str], None]) -> Callable[[str], Any]:
     """The command in a mount namespace of its own, where a shell command prepares the data directory ($D)."""
     probe = ["unshare", "--mount", "--map-root-user", "true"]
     if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True, check=False).returncode:
-        pytest.skip("mount namespaces are not available here")
+        lacking("mount namespaces are not available here")
     backstory.data_dir.mkdir(exist_ok=True)
 
     class Mounted(type(backstory)):  # type: ignore[misc]

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +48,14 @@ def installed() -> bool:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def tools(tmp_path_factory: pytest.TempPathFactory) -> None:
+def tools(tmp_path_factory: pytest.TempPathFactory, lacking: Callable[[str], None]) -> None:
     """Installs the tools once, with a Node of their own. Skipped without npm, and nowhere else: not where CI is set."""
     npm = shutil.which("npm")
     with FileLock(tmp_path_factory.getbasetemp().parent / "npm.lock"):
         if installed():
             return
         if npm is None:
-            absent = "npm is not there, which brings the conformance suite and the Inspector"
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(absent)
+            lacking("npm is not there, which brings the conformance suite and the Inspector")
         command = [npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"]
         done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode != 0 or not installed():
