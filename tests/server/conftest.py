@@ -116,13 +116,12 @@ class House:
     """A server and a REST application over one memory, made once; whoever comes in is the one user they know."""
 
     def __init__(self, lazy: LazyMemory) -> None:
-        from server.http.metrics import Metrics
         from server.http.rest import build_api
 
         self.memory = lazy.wait()
         self._visitor = LocalUser(lazy.settings.owner)
         self._server = build_server(lazy, tools="full", identify=lambda *asked: self._visitor(*asked))
-        self._api = build_api(self._server.desk, Metrics())
+        self._api = build_api(self._server.calls)
 
     def of(self, owner: Owner) -> MCPServer[Any]:
         self._visitor = LocalUser(owner)
