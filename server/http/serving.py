@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 from types import FrameType
@@ -28,7 +29,7 @@ from server.http.principal import Principal
 from server.http.tracing import start_tracing
 from server.identity import LOCAL_RIGHTS
 from server.opening import LazyMemory
-from server.settings import Settings
+from server.settings import HttpSettings, Settings
 
 if TYPE_CHECKING:
     from server.parts import Parts
@@ -50,6 +51,7 @@ def serve(settings: Settings) -> NoReturn:
     send_spans = start_tracing() if settings.http.traces == "otlp" else None
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end_now)  # until the server has its own handlers, and again after it has ended
+    check_certificate(settings.http)
     with build_memory(settings) as memory:
         check_exposure(settings, memory)
         listening = listen(settings.host, settings.port)
@@ -66,6 +68,18 @@ def serve(settings: Settings) -> NoReturn:
 def end_now(number: int, _: FrameType | None) -> None:
     """Before there is anything to finish, and after it is finished, a signal is the end."""
     os._exit(128 + number)
+
+
+def check_certificate(http: HttpSettings) -> None:
+    """Errors: Invalid where the certificate and its key cannot be used."""
+    if http.tls_certificate is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(http.tls_certificate, http.tls_key)
+    except OSError as error:
+        names = "BACKSTORY_TLS_CERTIFICATE and BACKSTORY_TLS_KEY"
+        why = f"cannot be used ({error.strerror or error})"
+        raise Invalid(names, why, "give a certificate and its key without a passphrase, both as PEM files") from None
 
 
 def check_exposure(settings: Settings, memory: LazyMemory) -> None:
