@@ -31,7 +31,7 @@ from memory.recording import record
 from memory.session_context import ContextRequest, SessionContexts
 from memory.sessions import Target, archive, start
 from memory.summarizing import Summarizing
-from memory.tokens import EstimatedTokens
+from memory.text.tokens import EstimatedTokens
 from storage.sql import SqlRecordStore, open_store, sqlite_url
 
 OWNER = Owner("default", "local")

@@ -10,11 +10,11 @@ from threading import Lock
 from typing import Literal
 
 from memory.model import Owner, Session, SessionFilter, Summary, UserContextEntry
-from memory.plain import folded
 from memory.ports import Clock, Records, RecordStore, TokenCounter
-from memory.quoting import label, value_text
+from memory.text.plain import folded
+from memory.text.quoting import label, value_text
+from memory.text.wording import by_need, commitment_line, day, entry_line, flat, gist, title
 from memory.user_context import in_force_of, is_live
-from memory.wording import by_need, commitment_line, day, entry_line, flat, gist, title
 
 _MAX_TOKENS = 400
 _SESSIONS = 3

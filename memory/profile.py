@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from memory.model import Json, Owner, Session, SessionFilter, Summary, UserContextEntry
-from memory.plain import plain
 from memory.ports import Clock, RecordStore
+from memory.text.plain import plain
 from memory.user_context import in_force
 
 _SUMMARIES = 10

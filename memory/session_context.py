@@ -24,7 +24,7 @@ from memory.preamble import Preambles
 from memory.sessions import existing
 from memory.strategies import ResolvedStrategy, apply, in_force, needs_summary, saved
 from memory.summarizing import Summarizing
-from memory.turns import last_turns, turns, user_turns
+from memory.text.turns import last_turns, turns, user_turns
 from memory.user_context import in_force as user_context_in_force
 
 if TYPE_CHECKING:

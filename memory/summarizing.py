@@ -21,9 +21,9 @@ from memory.model import (
     SummaryDraft,
 )
 from memory.ports import Clock, Records, RecordStore, Summarizer, TokenCounter, WritableRecords
-from memory.quoting import shortened
 from memory.sessions import existing
 from memory.strategies import cost
+from memory.text.quoting import shortened
 
 log = logging.getLogger("backstory.summarizing")
 

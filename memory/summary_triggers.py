@@ -10,7 +10,7 @@ from memory.model import Owner, Session
 from memory.ports import RecordStore, TokenCounter
 from memory.strategies import cost
 from memory.summarizing import Summarizing
-from memory.turns import user_turns
+from memory.text.turns import user_turns
 
 log = logging.getLogger("backstory.summarizing")
 

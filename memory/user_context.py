@@ -18,8 +18,8 @@ from memory.model import (
     Source,
     UserContextEntry,
 )
-from memory.plain import minute
 from memory.ports import Clock, Records, RecordStore, WritableRecords
+from memory.text.plain import minute
 from memory.validation import check_choice
 
 

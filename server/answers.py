@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from memory import results
 from memory.model import Commitment, Fact, Hit, Interpreted, Json, Message, Session, Summary, UserContextEntry
-from memory.plain import plain
-from memory.quoting import cut
+from memory.text import results
+from memory.text.plain import plain
+from memory.text.quoting import cut
 from server import schemas as wire
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from memory.model import Message, Owner, Session, SessionFilter, Summary, UserContextEntry
-from memory.plain import minute, plain
 from memory.ports import Records, RecordStore
+from memory.text.plain import minute, plain
 
 _PAGE = 500
 Portion = Session | Message | Summary | UserContextEntry

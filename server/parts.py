@@ -13,7 +13,7 @@ from memory.recall import Recall, analyzer
 from memory.session_context import SessionContexts
 from memory.summarizing import Summarizing
 from memory.summary_triggers import SummaryTriggers
-from memory.tokens import EstimatedTokens, tokenizer_counter
+from memory.text.tokens import EstimatedTokens, tokenizer_counter
 from server.record import open_record
 from server.settings import Settings
 from server.time_zones import zone_here, zone_named

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from memory.model import NAME_BYTES
-from memory.plain import iso
+from memory.text.plain import iso
 
 
 def _absent_dropped(cls: type[BaseModel], data: Any) -> Any:

@@ -97,7 +97,7 @@ class Recall:
 
     def _tokens(self) -> TokenCounter:
         if self._counter is None:
-            from memory.tokens import EstimatedTokens
+            from memory.text.tokens import EstimatedTokens
 
             self._counter = EstimatedTokens()
         return self._counter

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from memory.model import Interpreted, Json, MessageFilter, Role
-from memory.plain import plain
 from memory.recall.date_bounds import Period
 from memory.recall.dates import periods
 from memory.recall.query import Question, strip_names
 from memory.recall.terms import query_tokens
+from memory.text.plain import plain
 
 _WHEN = re.compile(
     r"\b(?:when|how long|since when|what (?:year|month|date|day|time)|which (?:year|month|date|day)|how (?:many|much) (?:days|weeks"

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import click
 
-from memory.plain import one_line
+from memory.text.plain import one_line
 
 SECONDS_BETWEEN_LINES = 10.0
 

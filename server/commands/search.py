@@ -5,8 +5,8 @@ from typing import Any, get_args
 import click
 
 from memory.model import HITS, Channel, Role, ScopeFilter
-from memory.plain import minute
-from memory.results import NOTHING_FOUND
+from memory.text.plain import minute
+from memory.text.results import NOTHING_FOUND
 from server.commands.asking import checked
 from server.commands.opening import opened_memory
 from server.commands.options import with_settings

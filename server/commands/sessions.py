@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from memory.model import HITS, SessionFilter
-from memory.plain import minute
-from memory.results import NO_SESSIONS
+from memory.text.plain import minute
+from memory.text.results import NO_SESSIONS
 from server.commands.asking import checked
 from server.commands.opening import opened_record
 from server.commands.options import with_settings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from memory.errors import Invalid, shown
-from memory.plain import iso, minute
+from memory.text.plain import iso, minute
 from server.commands.opening import opened_directory
 from server.commands.options import with_settings
 from server.commands.output import cell, echo_json

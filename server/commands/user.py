@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import click
 
-from memory.plain import iso, minute
+from memory.text.plain import iso, minute
 from server.commands.opening import opened_directory
 from server.commands.options import with_settings
 from server.commands.output import cell, echo_json

@@ -14,7 +14,7 @@ from uuid import uuid4
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from memory.plain import iso
+from memory.text.plain import iso
 from server.http.metrics import Metrics
 from server.http.problems import problem_response
 from server.http.traffic import Traffic

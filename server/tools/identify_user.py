@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from memory import results
+from memory.text import results
 from server.answers import Answer
 from server.calling import Call
 from server.schemas import Outgoing

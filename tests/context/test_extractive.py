@@ -11,7 +11,7 @@ from inference.summarizers.extractive import ExtractiveSummarizer
 from inference.summarizers.sentences import sentences, split
 from memory.errors import Unavailable
 from memory.model import Message, Summary
-from memory.tokens import EstimatedTokens
+from memory.text.tokens import EstimatedTokens
 
 COUNTER = EstimatedTokens()
 

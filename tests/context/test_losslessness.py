@@ -20,7 +20,7 @@ from memory.sessions import Target, archive
 from memory.strategies import set_strategy
 from memory.summarizing import Summarizing
 from memory.summary_triggers import SummaryTriggers
-from memory.tokens import EstimatedTokens
+from memory.text.tokens import EstimatedTokens
 
 NUMBERS = count()
 MODES = ["none", "trim", "summarize", "compact"]

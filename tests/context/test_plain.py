@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 from types import MappingProxyType
 
-from memory.plain import folded, iso, minute, one_line, plain
+from memory.text.plain import folded, iso, minute, one_line, plain
 
 EAST = datetime(2025, 5, 7, 14, 4, 30, tzinfo=timezone(timedelta(hours=2)))
 

@@ -15,7 +15,7 @@ from memory.profile import ProfileLimits, as_document, profile
 from memory.recording import record
 from memory.sessions import Target, archive, start
 from memory.summarizing import Summarizing
-from memory.tokens import EstimatedTokens
+from memory.text.tokens import EstimatedTokens
 
 COUNTER = EstimatedTokens()
 

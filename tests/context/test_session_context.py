@@ -18,14 +18,14 @@ from memory import user_context
 from memory.errors import Invalid, NotFound, Unavailable
 from memory.model import NewMessage, Owner, Strategy, SummaryDraft
 from memory.ports import RecordStore, TokenCounter
-from memory.quoting import CLOSE, OPEN, TURNS_CLOSE, TURNS_OPEN
 from memory.recall import Recall
-from memory.results import context
 from memory.session_context import ContextRequest, SessionContext, SessionContexts
 from memory.sessions import Target, archive, start
 from memory.strategies import set_strategy
 from memory.summarizing import Summarizing
-from memory.tokens import EstimatedTokens, TokenizerTokens
+from memory.text.quoting import CLOSE, OPEN, TURNS_CLOSE, TURNS_OPEN
+from memory.text.results import context
+from memory.text.tokens import EstimatedTokens, TokenizerTokens
 
 TOPICS = (
     "The kitchen in the Alvalade flat needs new tiles, blue ones, says my mother.",

@@ -12,8 +12,8 @@ from memory.errors import Invalid, NotFound
 from memory.model import Message, NewMessage, Owner, Strategy, Summary, SummaryDraft
 from memory.ports import RecordStore
 from memory.strategies import apply, compacted, cost, in_force, read_strategy, resolve, set_strategy, total_cost
-from memory.tokens import EstimatedTokens
-from memory.turns import last_turns, user_turns
+from memory.text.tokens import EstimatedTokens
+from memory.text.turns import last_turns, user_turns
 
 COUNTER = EstimatedTokens()
 AT = datetime(2025, 5, 7, 12, tzinfo=UTC)

@@ -16,7 +16,7 @@ from memory.recording import record
 from memory.sessions import Target, archive, start
 from memory.summarizing import Summarizing
 from memory.summary_triggers import SummaryTriggers
-from memory.tokens import EstimatedTokens
+from memory.text.tokens import EstimatedTokens
 
 COUNTER = EstimatedTokens()
 NAMES = ["Rui", "Eva", "Max", "Liz", "Tom", "Ida", "Jon", "Pia", "Ulf", "Zoe", "Abe", "Kim", "Leo", "Mia", "Ned", "Ola"]

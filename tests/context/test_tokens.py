@@ -10,7 +10,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from memory.errors import Invalid
-from memory.tokens import EstimatedTokens, tokenizer_counter
+from memory.text.tokens import EstimatedTokens, tokenizer_counter
 
 # The largest count that six vocabularies gave (cl100k, o200k, Claude's older one, Qwen, Mistral tekken, DeepSeek).
 MEASURED = {

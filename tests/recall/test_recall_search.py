@@ -15,7 +15,7 @@ from memory.ports import Clock, RecordStore, Vector
 from memory.recall import Recall, SearchRequest, TopicRequest, analyzer
 from memory.recording import record
 from memory.sessions import Target
-from memory.tokens import EstimatedTokens
+from memory.text.tokens import EstimatedTokens
 from storage.lance import IndexWriter, LanceIndex
 from storage.sql import SqlRecordStore, open_store, sqlite_url
 

@@ -11,7 +11,7 @@ from mcp.shared.exceptions import MCPError
 from inference.summarizers.extractive import ExtractiveSummarizer
 from inference.summarizers.sampling import AskedSummarizer
 from memory.model import Owner
-from memory.tokens import EstimatedTokens
+from memory.text.tokens import EstimatedTokens
 from server import parts
 from server.app import build_memory, build_server
 from server.identity import LocalUser

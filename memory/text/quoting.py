@@ -10,8 +10,8 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 
 from memory.model import Json, Message
-from memory.plain import minute, one_line
-from memory.tokens import json_text
+from memory.text.plain import minute, one_line
+from memory.text.tokens import json_text
 
 if TYPE_CHECKING:
     from memory.ports import TokenCounter

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from memory.model import Commitment, Fact, Message, Session, Summary, UserContextEntry
-from memory.plain import folded, minute
-from memory.quoting import label, neutral, quoted, value_text
+from memory.text.plain import folded, minute
+from memory.text.quoting import label, neutral, quoted, value_text
 
 _BULLET = re.compile(r"^- (?:\[\d+\] )?")
 WHOLE = 10_000

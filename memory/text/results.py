@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from memory.model import Message, Session, Summary, UserContextEntry
-from memory.quoting import framed, label, quotation, turns_frame
-from memory.wording import counted, entry_line, place_line, session_line, summary_text
+from memory.text.quoting import framed, label, quotation, turns_frame
+from memory.text.wording import counted, entry_line, place_line, session_line, summary_text
 
 if TYPE_CHECKING:
     from memory.identities import Identified
