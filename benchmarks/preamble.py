@@ -26,9 +26,9 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from inference.summarizers.extractive import ExtractiveSummarizer
 from memory import user_context
+from memory.context.session_context import ContextRequest, SessionContexts
 from memory.model import NewMessage, Owner
 from memory.recording import record
-from memory.session_context import ContextRequest, SessionContexts
 from memory.sessions import Target, archive, start
 from memory.summarizing import Summarizing
 from memory.text.tokens import EstimatedTokens

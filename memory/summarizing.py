@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from weakref import WeakValueDictionary
 
+from memory.context.strategies import cost
 from memory.errors import Conflict, Invalid, NotFound, Unavailable, shown
 from memory.model import (
     SUMMARY_LENGTH,
@@ -22,7 +23,6 @@ from memory.model import (
 )
 from memory.ports import Clock, Records, RecordStore, Summarizer, TokenCounter, WritableRecords
 from memory.sessions import existing
-from memory.strategies import cost
 from memory.text.quoting import shortened
 
 log = logging.getLogger("backstory.summarizing")

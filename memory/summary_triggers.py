@@ -5,10 +5,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
+from memory.context.strategies import cost
 from memory.errors import BackstoryError
 from memory.model import Owner, Session
 from memory.ports import RecordStore, TokenCounter
-from memory.strategies import cost
 from memory.summarizing import Summarizing
 from memory.text.turns import user_turns
 

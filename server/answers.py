@@ -11,11 +11,11 @@ from memory.text.quoting import cut
 from server import schemas as wire
 
 if TYPE_CHECKING:
+    from memory.context.session_context import SessionContext
+    from memory.context.strategies import ResolvedStrategy
     from memory.recall import SearchResult, TopicResult
     from memory.recording import Recorded
-    from memory.session_context import SessionContext
     from memory.sessions import SessionPage
-    from memory.strategies import ResolvedStrategy
 
 T = TypeVar("T", bound=wire.Outgoing, covariant=True)
 CONTENT = 100_000

@@ -13,7 +13,7 @@ from memory.model import Owner, Session
 from server.identity import Caller, Identify, Right
 
 if TYPE_CHECKING:
-    from memory.session_context import SessionContext
+    from memory.context.session_context import SessionContext
     from server.opening import LazyMemory
     from server.parts import Parts
     from server.resources.updates import Updates

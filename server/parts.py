@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from inference.embedders import load_embedder
 from inference.summarizers.extractive import ExtractiveSummarizer
+from memory.context.preamble import Preambles
+from memory.context.session_context import SessionContexts
 from memory.errors import Unavailable
 from memory.ports import Clock, Embedder, Summarizer, TokenCounter
-from memory.preamble import Preambles
 from memory.recall import Recall, analyzer
-from memory.session_context import SessionContexts
 from memory.summarizing import Summarizing
 from memory.summary_triggers import SummaryTriggers
 from memory.text.tokens import EstimatedTokens, tokenizer_counter

@@ -55,7 +55,7 @@ def _recall_topic(call: Call, topic: str, project_id: str | None = None) -> str:
 
 
 def _start_with_memory(call: Call, query: str | None = None, project_id: str | None = None) -> str:
-    from memory.session_context import ContextRequest
+    from memory.context.session_context import ContextRequest
 
     wanted = ContextRequest(project_id=project_id, query=query, display_name=call.caller.display_name)
     given = answers.session_context(call.memory.session_contexts.get(call.owner, wanted))

@@ -11,11 +11,11 @@ from memory.text.quoting import framed, label, quotation, turns_frame
 from memory.text.wording import counted, entry_line, place_line, session_line, summary_text
 
 if TYPE_CHECKING:
+    from memory.context.strategies import ResolvedStrategy
     from memory.identities import Identified
     from memory.recall import SearchResult, TopicResult
     from memory.recording import Recorded
     from memory.sessions import SessionPage
-    from memory.strategies import ResolvedStrategy
 
 EXCERPT = 4_000
 VALUE = 2_000

@@ -45,7 +45,7 @@ def session_summary(call: Call, session_id: str) -> Document:
 
 @resource(addresses.CONTEXT, "Context of a session", "What a model should be given of a conversation now, ready to use")
 def session_context(call: Call, session_id: str) -> Document:
-    from memory.session_context import ContextRequest
+    from memory.context.session_context import ContextRequest
 
     wanted = ContextRequest(session_id=session_id, display_name=call.caller.display_name)
     given = call.memory.session_contexts.get(call.owner, wanted)

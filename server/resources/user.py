@@ -24,7 +24,7 @@ def preamble(call: Call) -> Document:
 def profile(call: Call) -> Document:
     from datetime import timedelta
 
-    from memory.profile import ProfileLimits, as_document, profile
+    from memory.context.profile import ProfileLimits, as_document, profile
 
     settings = call.memory.settings
     expires_after = timedelta(days=settings.profile_days) if settings.profile_days else None

@@ -29,7 +29,7 @@ def get_session_context(
 ) -> Answer[SessionContextAnswer]:
     """Get what you should know now, ready to use: user context, summary, the last turns and recalled messages, within a
     token budget. Call it first in a new conversation, or after losing your context."""
-    from memory.session_context import ContextRequest
+    from memory.context.session_context import ContextRequest
 
     wanted = ContextRequest(
         session_id=session_id,

@@ -25,7 +25,7 @@ def set_memory_strategy(
 ) -> Answer[StrategyOut]:
     """Choose how get_session_context keeps a long session small: none (everything), trim (the last turns), summarize
     (a summary and the last turns) or compact (old tool results left out). The record itself never changes."""
-    from memory.strategies import set_strategy
+    from memory.context.strategies import set_strategy
 
     name = session_id if level == "session" else agent
     patch = strategy.patch() if strategy else None

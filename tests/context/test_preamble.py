@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memory import user_context
+from memory.context.preamble import OPENING, Preambles
+from memory.context.profile import ProfileLimits, as_document, profile
 from memory.model import Commitment, NewMessage, Owner, Session, SummaryDraft
 from memory.ports import RecordStore
-from memory.preamble import OPENING, Preambles
-from memory.profile import ProfileLimits, as_document, profile
 from memory.recording import record
 from memory.sessions import Target, archive, start
 from memory.summarizing import Summarizing

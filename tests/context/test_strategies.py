@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memory.context.strategies import apply, compacted, cost, in_force, read_strategy, resolve, set_strategy, total_cost
 from memory.errors import Invalid, NotFound
 from memory.model import Message, NewMessage, Owner, Strategy, Summary, SummaryDraft
 from memory.ports import RecordStore
-from memory.strategies import apply, compacted, cost, in_force, read_strategy, resolve, set_strategy, total_cost
 from memory.text.tokens import EstimatedTokens
 from memory.text.turns import last_turns, user_turns
 

@@ -7,9 +7,9 @@ from typing import Any, get_args
 
 import pytest
 
+from memory.context.strategies import read_strategy
 from memory.errors import Invalid
 from memory.model import KNOBS, NAME_BYTES, Channel, Role
-from memory.strategies import read_strategy
 
 SURFACE = json.loads(Path(__file__).with_name("tool_surface.json").read_text())
 TEXT = "Tea without sugar, as always."

@@ -11,10 +11,10 @@ from uuid import uuid4
 
 import pytest
 
+from memory.context.strategies import set_strategy
 from memory.model import NewMessage, Owner, SessionFilter
 from memory.recording import record
 from memory.sessions import Target
-from memory.strategies import set_strategy
 from memory.user_context import upsert
 
 pytestmark = pytest.mark.anyio

@@ -4,9 +4,9 @@ recalled memories; then, where the strategy shows everything, older turns."""
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from memory.context.strategies import ResolvedStrategy, apply, total_cost, within
 from memory.model import Commitment, Fact, Hit, Message, Summary, SummaryDraft, UserContextEntry
 from memory.ports import TokenCounter
-from memory.strategies import ResolvedStrategy, apply, total_cost, within
 from memory.text.plain import folded
 from memory.text.quoting import CLOSE, OPEN, TURNS_CLOSE, TURNS_OPEN, frame, quotation, quoted, shortened
 from memory.text.results import context

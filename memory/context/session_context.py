@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from memory.assembling import RECALLED, Assembled, Material, assemble
+from memory.context.assembling import RECALLED, Assembled, Material, assemble
+from memory.context.preamble import Preambles
+from memory.context.strategies import ResolvedStrategy, apply, in_force, needs_summary, saved
 from memory.errors import BackstoryError, Invalid
 from memory.model import (
     QUERY_LENGTH,
@@ -20,9 +22,7 @@ from memory.model import (
     UserContextEntry,
 )
 from memory.ports import Clock, Records, RecordStore, TokenCounter
-from memory.preamble import Preambles
 from memory.sessions import existing
-from memory.strategies import ResolvedStrategy, apply, in_force, needs_summary, saved
 from memory.summarizing import Summarizing
 from memory.text.turns import last_turns, turns, user_turns
 from memory.user_context import in_force as user_context_in_force

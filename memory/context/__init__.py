@@ -1,0 +1,1 @@
+"""What a model is given: session context, preamble, profile, strategies."""
