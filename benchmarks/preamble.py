@@ -30,7 +30,7 @@ from memory.context.session_context import ContextRequest, SessionContexts
 from memory.model import NewMessage, Owner
 from memory.recording import record
 from memory.sessions import Target, archive, start
-from memory.summarizing import Summarizing
+from memory.summaries.summarizing import Summarizing
 from memory.text.tokens import EstimatedTokens
 from storage.sql import SqlRecordStore, open_store, sqlite_url
 

@@ -11,8 +11,8 @@ from memory.context.session_context import SessionContexts
 from memory.errors import Unavailable
 from memory.ports import Clock, Embedder, Summarizer, TokenCounter
 from memory.recall import Recall, analyzer
-from memory.summarizing import Summarizing
-from memory.summary_triggers import SummaryTriggers
+from memory.summaries.summarizing import Summarizing
+from memory.summaries.triggers import SummaryTriggers
 from memory.text.tokens import EstimatedTokens, tokenizer_counter
 from server.record import open_record
 from server.settings import Settings

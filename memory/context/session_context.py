@@ -23,7 +23,7 @@ from memory.model import (
 )
 from memory.ports import Clock, Records, RecordStore, TokenCounter
 from memory.sessions import existing
-from memory.summarizing import Summarizing
+from memory.summaries.summarizing import Summarizing
 from memory.text.turns import last_turns, turns, user_turns
 from memory.user_context import in_force as user_context_in_force
 

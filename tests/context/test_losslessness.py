@@ -18,8 +18,8 @@ from memory.ports import RecordStore
 from memory.recall import Recall
 from memory.recording import record
 from memory.sessions import Target, archive
-from memory.summarizing import Summarizing
-from memory.summary_triggers import SummaryTriggers
+from memory.summaries.summarizing import Summarizing
+from memory.summaries.triggers import SummaryTriggers
 from memory.text.tokens import EstimatedTokens
 
 NUMBERS = count()

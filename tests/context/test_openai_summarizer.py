@@ -15,7 +15,7 @@ from inference.summarizers.prompting import SCHEMA
 from memory.errors import Unavailable
 from memory.model import Message, Owner
 from memory.ports import RecordStore
-from memory.summarizing import Summarizing
+from memory.summaries.summarizing import Summarizing
 
 DRAFT = {
     "text": "Ana is moving to Lisbon; the agent looks for flats.",

@@ -14,7 +14,7 @@ from memory.model import Commitment, NewMessage, Owner, Session, SummaryDraft
 from memory.ports import RecordStore
 from memory.recording import record
 from memory.sessions import Target, archive, start
-from memory.summarizing import Summarizing
+from memory.summaries.summarizing import Summarizing
 from memory.text.tokens import EstimatedTokens
 
 COUNTER = EstimatedTokens()

@@ -22,7 +22,7 @@ from memory.model import NewMessage, Owner, Strategy, SummaryDraft
 from memory.ports import RecordStore, TokenCounter
 from memory.recall import Recall
 from memory.sessions import Target, archive, start
-from memory.summarizing import Summarizing
+from memory.summaries.summarizing import Summarizing
 from memory.text.quoting import CLOSE, OPEN, TURNS_CLOSE, TURNS_OPEN
 from memory.text.results import context
 from memory.text.tokens import EstimatedTokens, TokenizerTokens

@@ -14,8 +14,8 @@ from memory.model import Commitment, Fact, Message, NewMessage, Owner, Summary, 
 from memory.ports import RecordStore
 from memory.recording import record
 from memory.sessions import Target, archive, start
-from memory.summarizing import Summarizing
-from memory.summary_triggers import SummaryTriggers
+from memory.summaries.summarizing import Summarizing
+from memory.summaries.triggers import SummaryTriggers
 from memory.text.tokens import EstimatedTokens
 
 COUNTER = EstimatedTokens()

@@ -9,7 +9,7 @@ from memory.context.strategies import cost
 from memory.errors import BackstoryError
 from memory.model import Owner, Session
 from memory.ports import RecordStore, TokenCounter
-from memory.summarizing import Summarizing
+from memory.summaries.summarizing import Summarizing
 from memory.text.turns import user_turns
 
 log = logging.getLogger("backstory.summarizing")

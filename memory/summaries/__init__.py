@@ -1,0 +1,1 @@
+"""Rolling summaries, and when one is due."""
