@@ -20,8 +20,8 @@ from mcp import Client
 
 from memory.ids import new_id
 from memory.model import NewMessage, Owner
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from server.app import build_memory, build_server
 from server.identity import LocalUser
 from server.settings import Settings

@@ -25,11 +25,11 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from inference.summarizers.extractive import ExtractiveSummarizer
-from memory import user_context
 from memory.context.session_context import ContextRequest, SessionContexts
 from memory.model import NewMessage, Owner
-from memory.recording import record
-from memory.sessions import Target, archive, start
+from memory.record import user_context
+from memory.record.recording import record
+from memory.record.sessions import Target, archive, start
 from memory.summaries.summarizing import Summarizing
 from memory.text.tokens import EstimatedTokens
 from storage.sql import SqlRecordStore, open_store, sqlite_url

@@ -10,7 +10,7 @@ from memory.errors import Conflict, Invalid, NotFound, shown
 from memory.identity_values import guesses, normalise
 from memory.model import Identity, IdentityKind, Owner, User
 from memory.ports import Clock, Directory, People
-from memory.validation import check_name
+from memory.record.validation import check_name
 
 _STRONG: tuple[IdentityKind, ...] = ("voiceprint", "external", "email")
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from memory.context.session_context import SessionContext
     from memory.context.strategies import ResolvedStrategy
     from memory.recall import SearchResult, TopicResult
-    from memory.recording import Recorded
-    from memory.sessions import SessionPage
+    from memory.record.recording import Recorded
+    from memory.record.sessions import SessionPage
 
 T = TypeVar("T", bound=wire.Outgoing, covariant=True)
 CONTENT = 100_000

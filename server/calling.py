@@ -42,7 +42,7 @@ class Call:
 
     def session(self, session_id: str) -> Session:
         """The caller's session of this id. Errors: NotFound, for another's as for an unknown one."""
-        from memory.sessions import existing
+        from memory.record.sessions import existing
 
         with self.memory.store.read(self.owner) as records:
             return existing(records, session_id)

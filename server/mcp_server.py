@@ -141,7 +141,7 @@ class MemoryServer(MCPServer[LazyMemory]):
         def check() -> Owner:
             caller = self.calls.caller(ctx, None, "read")
             if sessions:
-                from memory.sessions import existing
+                from memory.record.sessions import existing
 
                 with self.calls.memory.wait().store.read(caller.owner) as records:
                     for session_id in sessions:

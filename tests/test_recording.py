@@ -9,8 +9,8 @@ import pytest
 
 from memory.errors import Conflict, Invalid, NotFound
 from memory.model import Message, NewMessage, Owner
-from memory.recording import Recorded, record
-from memory.sessions import Target, archive, start
+from memory.record.recording import Recorded, record
+from memory.record.sessions import Target, archive, start
 from storage.sql import SqlRecordStore
 
 Say = Callable[..., Recorded]

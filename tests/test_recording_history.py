@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from memory.errors import Conflict, NotFound
 from memory.model import START, Message, MessageFilter, NewMessage, Owner
 from memory.ports import Clock
-from memory.recording import Recorded, record
-from memory.sessions import Target, archive, start
+from memory.record.recording import Recorded, record
+from memory.record.sessions import Target, archive, start
 from storage.sql import SqlRecordStore
 
 CONTENTS = st.sampled_from(["yes", "no", "", "\0", "maybe later"])

@@ -9,8 +9,8 @@ import pytest
 
 from memory.errors import Conflict, Invalid, NotFound
 from memory.model import NewMessage, Owner, Session, SessionFilter
-from memory.recording import record
-from memory.sessions import Target, archive, existing, list_page, start
+from memory.record.recording import record
+from memory.record.sessions import Target, archive, existing, list_page, start
 from storage.sql import SqlRecordStore
 
 BOB = Owner("acme", "bob")

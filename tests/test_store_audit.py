@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import delete, insert, select, update
 
 from memory.model import Message, NewMessage, Owner, Session, digest_of
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from storage.sql import SqlRecordStore
 from storage.sql.digests import add_digest, remove_digest
 from storage.sql.tables import changes, message_revisions, messages, sessions

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from memory.model import START, Message, NewMessage, Owner, SessionFilter
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from storage.sql import SqlRecordStore, open_store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,8 +26,8 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from memory.model import NewMessage, Owner
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from storage.sql import open_store
 
 store, n = open_store(sys.argv[1]), int(sys.argv[2])

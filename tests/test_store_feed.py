@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import update
 
 from memory.model import START, Change, Message, NewMessage, Owner, Position, Session, digest_of
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from storage.sql import SqlRecordStore, open_store
 from storage.sql.tables import changes
 

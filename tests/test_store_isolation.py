@@ -24,8 +24,8 @@ from memory.model import (
     digest_of,
 )
 from memory.ports import Records, WritableRecords
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from storage.sql import SqlRecordStore
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)

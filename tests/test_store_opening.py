@@ -18,8 +18,8 @@ from sqlalchemy import inspect, make_url, text
 
 from memory.errors import BackstoryError, Invalid, StorageFailed
 from memory.model import START, NewMessage, Owner
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from storage.sql import SqlRecordStore, open_store, sqlite_url
 from storage.sql.engine import Database
 from storage.sql.migrating import VERSION_TABLE, known_versions
@@ -168,8 +168,8 @@ def test_many_processes_open_a_new_database_at_once(empty_url: str) -> None:
 import sys
 from datetime import UTC, datetime
 from memory.model import NewMessage, Owner
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from storage.sql import open_store
 import alembic.command
 print("ready", flush=True); sys.stdin.readline()
@@ -328,8 +328,8 @@ from datetime import UTC, datetime
 import alembic.command
 from memory.errors import StorageFailed
 from memory.model import NewMessage, Owner
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from storage.sql import open_store
 if os.geteuid() == 0:
     os.seteuid(65534)
@@ -428,8 +428,8 @@ import resource, sys
 from datetime import UTC, datetime
 from memory.errors import StorageFailed
 from memory.model import NewMessage, Owner
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from storage.sql import open_store
 store = open_store(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))

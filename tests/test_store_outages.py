@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from memory.errors import BackstoryError, Invalid, StorageFailed
 from memory.model import NewMessage, Owner
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from storage.sql import SqlRecordStore, open_store, sqlite_url
 from storage.sql.engine import Database
 

@@ -20,8 +20,8 @@ from memory.model import (
     SummaryDraft,
     UserContextEntry,
 )
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from storage.sql import SqlRecordStore
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)

@@ -15,8 +15,8 @@ from sqlalchemy import text
 
 from memory.errors import StorageFailed
 from memory.model import START, NewMessage, Owner, Session, SessionFilter, UserContextEntry
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from storage.sql import SqlRecordStore, open_store
 from storage.sql import engine as sql_engine
 from storage.sql.turnstile import Turnstile
@@ -28,8 +28,8 @@ WRITER = """
 import sys
 from datetime import UTC, datetime
 from memory.model import NewMessage, Owner
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from storage.sql import open_store
 
 url, name, count, user, session = sys.argv[1:6]

@@ -11,10 +11,10 @@ from typing import Literal
 
 from memory.model import Owner, Session, SessionFilter, Summary, UserContextEntry
 from memory.ports import Clock, Records, RecordStore, TokenCounter
+from memory.record.user_context import in_force_of, is_live
 from memory.text.plain import folded
 from memory.text.quoting import label, value_text
 from memory.text.wording import by_need, commitment_line, day, entry_line, flat, gist, title
-from memory.user_context import in_force_of, is_live
 
 _MAX_TOKENS = 400
 _SESSIONS = 3

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from memory.model import Json, Owner, Session, SessionFilter, Summary, UserContextEntry
 from memory.ports import Clock, RecordStore
+from memory.record.user_context import in_force
 from memory.text.plain import plain
-from memory.user_context import in_force
 
 _SUMMARIES = 10
 

@@ -22,10 +22,10 @@ from memory.model import (
     UserContextEntry,
 )
 from memory.ports import Clock, Records, RecordStore, TokenCounter
-from memory.sessions import existing
+from memory.record.sessions import existing
+from memory.record.user_context import in_force as user_context_in_force
 from memory.summaries.summarizing import Summarizing
 from memory.text.turns import last_turns, turns, user_turns
-from memory.user_context import in_force as user_context_in_force
 
 if TYPE_CHECKING:
     from memory.recall import Recall

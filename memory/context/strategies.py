@@ -7,11 +7,11 @@ from typing import Literal
 from memory.errors import Invalid, NotFound, shown
 from memory.model import KNOBS, Json, Message, Mode, Owner, Strategy, Summary
 from memory.ports import Records, RecordStore, TokenCounter
-from memory.sessions import existing
+from memory.record.sessions import existing
+from memory.record.validation import check_choice, check_name
 from memory.text.quoting import new_days, shortened, turn
 from memory.text.turns import calls, fit, last_turns, user_turns, without_orphans
 from memory.text.wording import result_left_out, summary_text
-from memory.validation import check_choice, check_name
 
 Level = Literal["session", "agent"]
 Layer = Literal["request", "session", "agent", "none"]

@@ -22,7 +22,7 @@ from memory.model import (
     SummaryDraft,
 )
 from memory.ports import Clock, Records, RecordStore, Summarizer, TokenCounter, WritableRecords
-from memory.sessions import existing
+from memory.record.sessions import existing
 from memory.text.quoting import shortened
 
 log = logging.getLogger("backstory.summarizing")

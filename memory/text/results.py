@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from memory.context.strategies import ResolvedStrategy
     from memory.identities import Identified
     from memory.recall import SearchResult, TopicResult
-    from memory.recording import Recorded
-    from memory.sessions import SessionPage
+    from memory.record.recording import Recorded
+    from memory.record.sessions import SessionPage
 
 EXCERPT = 4_000
 VALUE = 2_000

@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from memory.errors import Unavailable
 from memory.model import Owner
 from memory.ports import Clock, Embedder, RecordStore
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from server.bench.datasets import BenchSession, Conversation
 from storage.lance import IndexWriter, LanceIndex
 

@@ -30,7 +30,7 @@ def sessions(as_json: bool, settings: Settings, **options: Any) -> None:
       backstory sessions
       backstory sessions --project flat-hunt --archived --json
     """
-    from memory.sessions import list_page
+    from memory.record.sessions import list_page
     from server import answers
     from server.tools.list_sessions import list_sessions
 

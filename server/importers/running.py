@@ -8,9 +8,9 @@ from pathlib import Path
 from memory.errors import BackstoryError, StorageFailed
 from memory.model import Owner, Summary
 from memory.ports import Clock, RecordStore
-from memory.recording import record
-from memory.restoring import restore_session, restore_summary, restore_user_context
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.restoring import restore_session, restore_summary, restore_user_context
+from memory.record.sessions import Target
 from server.importers.items import BadFile, Extra, Item, Thread, Turn
 
 BATCH = 500

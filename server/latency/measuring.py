@@ -13,8 +13,8 @@ from time import monotonic, perf_counter, sleep
 from memory.model import Message, NewMessage
 from memory.ports import Embedder
 from memory.recall import Recall, SearchRequest, analyzer
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from server.latency.figures import Figure, Timings, timed
 from server.latency.floors import BareCommit, RawQueries
 from server.latency.stage import BEGIN, ME, Stage, Tell, build, now

@@ -17,8 +17,8 @@ import numpy as np
 from memory.model import NewMessage, Owner
 from memory.ports import Embedder, Vector
 from memory.recall import Recall, analyzer
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from server.latency.talk import conversation
 from server.record import open_record
 from server.settings import Settings

@@ -11,7 +11,7 @@ NEWEST = 100
 
 @resource(addresses.SESSIONS, "Sessions", "Your conversations, newest first (up to 100)")
 def sessions(call: Call) -> Document:
-    from memory.sessions import list_page
+    from memory.record.sessions import list_page
 
     page = list_page(call.memory.store, call.owner, SessionFilter(), NEWEST, None)
     return Document(answers.sessions(page).data)
@@ -24,7 +24,7 @@ def session(call: Call, session_id: str) -> Document:
 
 @resource(addresses.MESSAGES, "Messages of a session", "All that was said in a conversation, word for word, in order")
 def session_messages(call: Call, session_id: str) -> Document:
-    from memory.sessions import existing
+    from memory.record.sessions import existing
 
     with call.memory.store.read(call.owner) as records:
         existing(records, session_id)
@@ -35,7 +35,7 @@ def session_messages(call: Call, session_id: str) -> Document:
 
 @resource(addresses.SUMMARY, "Summary of a session", "Its newest version; version 0 says there is none yet")
 def session_summary(call: Call, session_id: str) -> Document:
-    from memory.sessions import existing
+    from memory.record.sessions import existing
 
     with call.memory.store.read(call.owner) as records:
         existing(records, session_id)

@@ -8,7 +8,7 @@ from server.resources.table import Document, resource
 
 @resource(addresses.USER_CONTEXT, "What is known about the user", "Facts, preferences and current state, as stated")
 def user_context(call: Call) -> Document:
-    from memory import user_context
+    from memory.record import user_context
 
     answer = answers.entries(user_context.get(call.memory.store, call.owner, clock=call.memory.clock))
     return Document(answer.data, answer.text)

@@ -16,7 +16,7 @@ from server.tools.toolbox import writes
 def archive_session(call: Call, session_id: p.Session = None) -> Answer[SessionAnswer]:
     """Close a conversation ("new chat"). It stays searchable; the next message without a `session_id` opens a
     new one."""
-    from memory.sessions import archive
+    from memory.record.sessions import archive
 
     began = call.memory.clock()
     session = archive(call.memory.store, call.owner, session_id, call.memory.clock)

@@ -21,7 +21,7 @@ def get_user_context(
 ) -> Answer[Entries]:
     """Get the facts, preferences and current state the user has stated. Call it before asking the user
     something they may have told you already."""
-    from memory import user_context
+    from memory.record import user_context
 
     found = user_context.get(call.memory.store, call.owner, keys, project_id, include_history, clock=call.memory.clock)
     return answers.entries(found)

@@ -20,7 +20,7 @@ def start_session(
 ) -> Answer[SessionAnswer]:
     """Open a new conversation, which messages without a `session_id` then go to. An `external_id` that exists gives its
     session again."""
-    from memory.sessions import Target, start
+    from memory.record.sessions import Target, start
 
     began = call.memory.clock()
 

@@ -36,7 +36,7 @@ def upsert_user_context(
 ) -> Answer[Entries]:
     """Keep what the user stated (facts, preferences, current state) by key (`diet`, `currentPropertyId`), so
     that every later conversation knows them. Store nothing that was not said. Older values stay in the history."""
-    from memory import user_context
+    from memory.record import user_context
 
     now = call.memory.clock()
     entries = user_context.upsert(

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from memory.model import NewMessage, Owner
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from server.cli import run
 from storage.sql import open_store, sqlite_url
 

@@ -8,8 +8,8 @@ import pytest
 
 from memory.model import Message, NewMessage, Owner, Session
 from memory.ports import Clock, RecordStore
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from memory.text.tokens import EstimatedTokens
 
 START = datetime(2025, 5, 7, 12, 0, tzinfo=UTC)

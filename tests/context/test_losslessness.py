@@ -9,15 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inference.summarizers.extractive import ExtractiveSummarizer
-from memory import user_context
 from memory.context.session_context import ContextRequest, SessionContexts
 from memory.context.strategies import set_strategy
 from memory.errors import BackstoryError
 from memory.model import Message, NewMessage, Owner, Strategy, Summary, SummaryDraft
 from memory.ports import RecordStore
 from memory.recall import Recall
-from memory.recording import record
-from memory.sessions import Target, archive
+from memory.record import user_context
+from memory.record.recording import record
+from memory.record.sessions import Target, archive
 from memory.summaries.summarizing import Summarizing
 from memory.summaries.triggers import SummaryTriggers
 from memory.text.tokens import EstimatedTokens

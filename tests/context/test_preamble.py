@@ -7,13 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from memory import user_context
 from memory.context.preamble import OPENING, Preambles
 from memory.context.profile import ProfileLimits, as_document, profile
 from memory.model import Commitment, NewMessage, Owner, Session, SummaryDraft
 from memory.ports import RecordStore
-from memory.recording import record
-from memory.sessions import Target, archive, start
+from memory.record import user_context
+from memory.record.recording import record
+from memory.record.sessions import Target, archive, start
 from memory.summaries.summarizing import Summarizing
 from memory.text.tokens import EstimatedTokens
 

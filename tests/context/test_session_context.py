@@ -14,14 +14,14 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 
 from inference.summarizers.extractive import ExtractiveSummarizer
-from memory import user_context
 from memory.context.session_context import ContextRequest, SessionContext, SessionContexts
 from memory.context.strategies import set_strategy
 from memory.errors import Invalid, NotFound, Unavailable
 from memory.model import NewMessage, Owner, Strategy, SummaryDraft
 from memory.ports import RecordStore, TokenCounter
 from memory.recall import Recall
-from memory.sessions import Target, archive, start
+from memory.record import user_context
+from memory.record.sessions import Target, archive, start
 from memory.summaries.summarizing import Summarizing
 from memory.text.quoting import CLOSE, OPEN, TURNS_CLOSE, TURNS_OPEN
 from memory.text.results import context

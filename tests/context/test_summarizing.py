@@ -12,8 +12,8 @@ from inference.summarizers.sampling import AskedSummarizer, answered
 from memory.errors import BackstoryError, Conflict, Invalid, NotFound, Unavailable
 from memory.model import Commitment, Fact, Message, NewMessage, Owner, Summary, SummaryDraft
 from memory.ports import RecordStore
-from memory.recording import record
-from memory.sessions import Target, archive, start
+from memory.record.recording import record
+from memory.record.sessions import Target, archive, start
 from memory.summaries.summarizing import Summarizing
 from memory.summaries.triggers import SummaryTriggers
 from memory.text.tokens import EstimatedTokens

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from memory import user_context
 from memory.errors import BackstoryError, Conflict, Invalid, NotFound
 from memory.model import NewMessage, Owner
 from memory.ports import RecordStore
+from memory.record import user_context
 
 
 @pytest.fixture

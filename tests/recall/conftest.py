@@ -7,8 +7,8 @@ import pytest
 
 from memory.model import NewMessage, Owner
 from memory.ports import Clock
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from storage.sql import SqlRecordStore, open_store, sqlite_url
 
 

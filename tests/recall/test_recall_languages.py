@@ -7,8 +7,8 @@ import pytest
 
 from memory.model import NewMessage, Owner
 from memory.recall import Recall, SearchRequest
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from storage.sql import open_store, sqlite_url
 
 TALKS: dict[str, tuple[list[str], list[tuple[str, int]]]] = {

@@ -9,8 +9,8 @@ from memory.ports import Clock
 from memory.recall import Recall, SearchRequest, TopicRequest
 from memory.recall.understanding import understood
 from memory.recall.variety import varied
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from storage.sql import SqlRecordStore
 
 Say = Callable[..., list[str]]

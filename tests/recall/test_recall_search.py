@@ -13,8 +13,8 @@ from memory.errors import Invalid
 from memory.model import MessageFilter, NewMessage, Owner
 from memory.ports import Clock, RecordStore, Vector
 from memory.recall import Recall, SearchRequest, TopicRequest, analyzer
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from memory.text.tokens import EstimatedTokens
 from storage.lance import IndexWriter, LanceIndex
 from storage.sql import SqlRecordStore, open_store, sqlite_url

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from memory.model import NewMessage, Owner, SessionFilter
-from memory.recording import record
-from memory.sessions import Target, archive, list_page
-from memory.user_context import upsert
+from memory.record.recording import record
+from memory.record.sessions import Target, archive, list_page
+from memory.record.user_context import upsert
 
 pytestmark = pytest.mark.anyio
 

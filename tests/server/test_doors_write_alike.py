@@ -13,9 +13,9 @@ import pytest
 
 from memory.context.strategies import set_strategy
 from memory.model import NewMessage, Owner, SessionFilter
-from memory.recording import record
-from memory.sessions import Target
-from memory.user_context import upsert
+from memory.record.recording import record
+from memory.record.sessions import Target
+from memory.record.user_context import upsert
 
 pytestmark = pytest.mark.anyio
 

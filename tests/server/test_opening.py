@@ -138,8 +138,8 @@ def test_without_the_model_search_goes_on_with_keywords_and_that_is_said_once(se
         assert memory.embedder is None
         from memory.model import NewMessage
         from memory.recall import SearchRequest
-        from memory.recording import record
-        from memory.sessions import Target
+        from memory.record.recording import record
+        from memory.record.sessions import Target
 
         owner = Owner("t", "u")
         record(memory.store, owner, [NewMessage("user", "a yellow submarine")], Target(), memory.clock)

@@ -6,8 +6,8 @@ import pytest
 from mcp.types import CreateMessageResult, ErrorData, TextContent
 
 from memory.model import NewMessage
-from memory.recording import record
-from memory.sessions import Target
+from memory.record.recording import record
+from memory.record.sessions import Target
 from server.app import build_memory, build_server
 from server.settings import Settings
 

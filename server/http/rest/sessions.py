@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from memory.model import CONTEXT_TOKENS, HITS, MESSAGES_AT_ONCE, SUMMARY_TOKENS, Channel, Mode, ScopeFilter
-from memory.sessions import change, message_page
+from memory.record.sessions import change, message_page
 from server import answers
 from server.calling import Call
 from server.http.rest.requests import Rest, answer

@@ -4,12 +4,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from memory.cursors import foreign_cursor, read_cursor, write_cursor
 from memory.errors import Conflict, Invalid, NotFound, shown
 from memory.ids import new_id
 from memory.model import SESSIONS_ON_A_PAGE, Channel, Message, Owner, Session, SessionFilter
 from memory.ports import Clock, Records, RecordStore, WritableRecords
-from memory.validation import check_choice, check_name
+from memory.record.cursors import foreign_cursor, read_cursor, write_cursor
+from memory.record.validation import check_choice, check_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from memory.model import (
     UserContextEntry,
 )
 from memory.ports import Clock, Records, RecordStore, WritableRecords
+from memory.record.validation import check_choice
 from memory.text.plain import minute
-from memory.validation import check_choice
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from memory.errors import Conflict, Invalid, shown
 from memory.ids import new_id
 from memory.model import CONTENT_BYTES, Message, NewMessage, Owner, Session, digest_of
 from memory.ports import Clock, RecordStore, WritableRecords
-from memory.sessions import Target, check_target, find_session, new_session
-from memory.validation import check_message
+from memory.record.sessions import Target, check_target, find_session, new_session
+from memory.record.validation import check_message
 
 _TITLE_LENGTH = 60
 _GIVEN = tuple(f.name for f in fields(NewMessage))

@@ -7,8 +7,8 @@ from datetime import datetime
 from memory.errors import Conflict, shown
 from memory.model import Json, Owner, Session, Summary, UserContextEntry
 from memory.ports import Clock, Records, RecordStore
-from memory.sessions import Target, check_target, new_session
-from memory.validation import check_json
+from memory.record.sessions import Target, check_target, new_session
+from memory.record.validation import check_json
 
 
 def restore_session(

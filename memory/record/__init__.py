@@ -1,0 +1,1 @@
+"""Writing the record: recording, sessions, user context, restoring, validation."""
