@@ -118,9 +118,9 @@ def scratch_server(directory: Path) -> Served:
 
 def tokens(directory: Path, names: list[str]) -> dict[str, str]:
     """A token for each name, written into the scratch store directly: hundreds of commands would take minutes."""
-    from memory.api_tokens import issue
-    from memory.identities import register
     from memory.model import Owner
+    from memory.people.api_tokens import issue
+    from memory.people.identities import register
     from server.opening import utc_now
     from storage.sql import open_store, sqlite_url
     from storage.sql.directory import SqlDirectory

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory.errors import Conflict, Invalid, NotFound
-from memory.identities import Claims, Identified, identify, link, merge, register, resolve, unlink
-from memory.identity_values import email_address, normalise, phone_number
 from memory.model import Identity
+from memory.people.identities import Claims, Identified, identify, link, merge, register, resolve, unlink
+from memory.people.identity_values import email_address, normalise, phone_number
 from storage.sql import open_store, sqlite_url
 from storage.sql.directory import SqlDirectory
 

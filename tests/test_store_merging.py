@@ -7,12 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from memory.api_tokens import issue, verify
 from memory.context.strategies import set_strategy
 from memory.errors import NotFound
-from memory.identities import Claims, identify, link, merge, register, resolve
-from memory.identity_values import normalise
 from memory.model import START, Commitment, Fact, MessageFilter, NewMessage, Owner, Summary, SummaryDraft
+from memory.people.api_tokens import issue, verify
+from memory.people.identities import Claims, identify, link, merge, register, resolve
+from memory.people.identity_values import normalise
 from memory.record import user_context
 from memory.record.recording import record
 from memory.record.sessions import Target

@@ -12,7 +12,7 @@ from memory.text.wording import counted, entry_line, place_line, session_line, s
 
 if TYPE_CHECKING:
     from memory.context.strategies import ResolvedStrategy
-    from memory.identities import Identified
+    from memory.people.identities import Identified
     from memory.recall import SearchResult, TopicResult
     from memory.record.recording import Recorded
     from memory.record.sessions import SessionPage

@@ -39,9 +39,9 @@ def create(rights: str, expires: str, as_json: bool, settings: Settings) -> None
       backstory token create --tenant acme --user ann --rights read,write --expires 90d
       backstory token create --tenant acme --user bridge --rights read,write,act-as --json
     """
-    from memory.api_tokens import issue
-    from memory.identities import register
     from memory.model import Owner
+    from memory.people.api_tokens import issue
+    from memory.people.identities import register
     from server.opening import utc_now
 
     wanted, lifetime = read_rights(rights), read_lifetime(expires)
@@ -95,7 +95,7 @@ def list_(as_json: bool, settings: Settings) -> None:
 @with_settings()
 def revoke(token_id: str, as_json: bool, settings: Settings) -> None:
     """Revoke a token by its id; from then on it is refused, and its streams are closed."""
-    from memory.api_tokens import revoke as revoke_token
+    from memory.people.api_tokens import revoke as revoke_token
     from server.opening import utc_now
 
     plain = token_id.split("_")[1] if token_id.startswith("bst_") else token_id

@@ -42,7 +42,7 @@ def list_(as_json: bool, settings: Settings) -> None:
 @with_settings()
 def show(user_id: str, as_json: bool, settings: Settings) -> None:
     """Show a user of --tenant, by id or by anything they are known by, with the history of links and merges."""
-    from memory.identities import resolve
+    from memory.people.identities import resolve
 
     with opened_directory(settings) as directory:
         found = resolve(directory, settings.tenant, user_id, settings.phone_region)
@@ -78,8 +78,8 @@ def show(user_id: str, as_json: bool, settings: Settings) -> None:
 @with_settings()
 def link(user_id: str, kind: str, value: str, settings: Settings) -> None:
     """Recognise a user of --tenant by one thing more."""
-    from memory.identities import link as link_identity
-    from memory.identity_values import normalise
+    from memory.people.identities import link as link_identity
+    from memory.people.identity_values import normalise
     from server.opening import utc_now
 
     identity = normalise(cast(Any, kind), value, settings.phone_region)
@@ -95,8 +95,8 @@ def link(user_id: str, kind: str, value: str, settings: Settings) -> None:
 @with_settings()
 def unlink(user_id: str, kind: str, value: str, settings: Settings) -> None:
     """Recognise a user of --tenant by one thing less."""
-    from memory.identities import unlink as unlink_identity
-    from memory.identity_values import normalise
+    from memory.people.identities import unlink as unlink_identity
+    from memory.people.identity_values import normalise
     from server.opening import utc_now
 
     identity = normalise(cast(Any, kind), value, settings.phone_region)
@@ -113,7 +113,7 @@ def unlink(user_id: str, kind: str, value: str, settings: Settings) -> None:
 def merge(user_id: str, into: str, yes: bool, settings: Settings) -> None:
     """Make two users of --tenant one: identities, tokens and everything recorded go over, and the old id stands for the
     one who remains. This cannot be taken back."""
-    from memory.identities import merge as merge_users
+    from memory.people.identities import merge as merge_users
     from server.opening import utc_now
 
     if not yes:

@@ -14,8 +14,8 @@ from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from memory.api_tokens import verify
 from memory.errors import BackstoryError
+from memory.people.api_tokens import verify
 from memory.ports import Clock, TokenStore
 from server.http.limits import Buckets, refused
 from server.http.principal import Principal, authenticated, known_rights

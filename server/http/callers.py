@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from memory.errors import NotFound
-from memory.identities import resolve
 from memory.model import Owner
+from memory.people.identities import resolve
 from memory.ports import Directory
 from server.http.principal import Principal, principal_of
 from server.identity import Caller

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import uvicorn
 
 from memory.errors import Invalid
-from memory.identities import register
 from memory.model import Owner
+from memory.people.identities import register
 from server.app import build_memory, build_server
 from server.http import oauth
 from server.http.application import Application, Site

@@ -12,7 +12,7 @@ from server.tools.toolbox import writes
 from server.wire_values import Id
 
 if TYPE_CHECKING:
-    from memory.identities import Identified
+    from memory.people.identities import Identified
 
 
 class UserOut(Outgoing):
@@ -40,7 +40,7 @@ def identify_user(
 ) -> Answer[IdentifiedOut]:
     """Find who is calling by what is known of them; pass the `user` it gives to the other tools. If it gives
     `candidates` instead, ask the caller, then call again with that one as `user`, or `new_person`, and `call_id`."""
-    from memory.identities import Claims, Identified, identify, identify_self
+    from memory.people.identities import Claims, Identified, identify, identify_self
 
     claims = Claims(phone, email, voiceprint_id, external_id, display_name, call_id, call.caller.chosen, new_person)
     directory, region = call.memory.directory, call.memory.settings.phone_region

@@ -21,9 +21,9 @@ from mcp import Client
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
-from memory.api_tokens import issue
-from memory.identities import register
 from memory.model import Owner
+from memory.people.api_tokens import issue
+from memory.people.identities import register
 from server.opening import utc_now
 from storage.sql import open_store, sqlite_url
 from storage.sql.directory import SqlDirectory

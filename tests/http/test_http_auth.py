@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from memory.api_tokens import revoke
+from memory.people.api_tokens import revoke
 from server.opening import utc_now
 
 PATHS = [

@@ -56,8 +56,8 @@ def settle(hosted: Any, tenant: str, user: str, n: int) -> Person:
     bridge = hosted.token(tenant, f"bridge-{n}", "read,write,act-as")
     person.external, person.key = f"call-{person.word}", f"key-{person.word}"
     with hosted.directory() as directory:
-        from memory.identities import link
-        from memory.identity_values import normalise
+        from memory.people.identities import link
+        from memory.people.identity_values import normalise
         from server.opening import utc_now
 
         link(directory, tenant, user, normalise("phone", person.phone), utc_now)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from memory.errors import Conflict, Invalid, NotFound, shown
-from memory.identity_values import guesses, normalise
 from memory.model import Identity, IdentityKind, Owner, User
+from memory.people.identity_values import guesses, normalise
 from memory.ports import Clock, Directory, People
 from memory.record.validation import check_name
 

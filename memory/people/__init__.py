@@ -1,0 +1,1 @@
+"""Who is remembered: identities and tokens."""
