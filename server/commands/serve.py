@@ -26,7 +26,7 @@ def serve(transport: str, settings: Settings) -> None:
       backstory serve --transport http --port 8765      # for many users, with tokens
     """
     if transport == "stdio":
-        from server.stdio import serve as serve_stdio
+        from server.stdio.serving import serve as serve_stdio
 
         serve_stdio(settings)
     from server.http.serving import serve as serve_http

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from server.settings import Settings
-from server.wire import open_wire, take_wire
+from server.stdio.pipe import open_wire, take_wire
 
 if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext

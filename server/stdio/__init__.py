@@ -1,0 +1,1 @@
+"""Standard input and output: the pipe, and serving over it."""
