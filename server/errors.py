@@ -45,7 +45,7 @@ def path_of(loc: Iterable[int | str]) -> str:
 
 
 def _siblings(found: Mapping[str, Any]) -> list[str]:
-    from server.schemas import NESTED_INPUTS
+    from server.wire.schemas import NESTED_INPUTS
 
     container = next((str(part) for part in reversed(found["loc"][:-1]) if isinstance(part, str)), "")
     model = NESTED_INPUTS.get(container)

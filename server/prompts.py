@@ -8,8 +8,8 @@ from mcp.types import Prompt, PromptArgument
 
 from memory.errors import Invalid, shown
 from memory.model import MessageFilter
-from server import answers
 from server.calling import Call
+from server.wire import answers
 
 TOPIC_TOKENS = 2_500
 

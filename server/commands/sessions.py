@@ -31,8 +31,8 @@ def sessions(as_json: bool, settings: Settings, **options: Any) -> None:
       backstory sessions --project flat-hunt --archived --json
     """
     from memory.record.sessions import list_page
-    from server import answers
     from server.tools.list_sessions import list_sessions
+    from server.wire import answers
 
     values = checked(list_sessions, **options)
     where = SessionFilter(project_id=values["project_id"], archived=values["archived"], title=values["title"])

@@ -1,10 +1,10 @@
 """The last archived conversation, for taking it up again."""
 
 from memory.model import Message, Session, Summary
-from server import answers
 from server.calling import Call
 from server.resources import addresses
 from server.resources.table import Document, resource
+from server.wire import answers
 
 LAST_MESSAGES = 20
 

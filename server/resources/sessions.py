@@ -1,10 +1,10 @@
 """Sessions as resources: the list, one of them, its messages, its summary, and what a model should be given of it."""
 
 from memory.model import SessionFilter
-from server import answers
 from server.calling import Call
 from server.resources import addresses
 from server.resources.table import Document, resource
+from server.wire import answers
 
 NEWEST = 100
 

@@ -1,9 +1,9 @@
 """What is known about the user: context, preamble for the start of a chat or a call, profile."""
 
-from server import answers
 from server.calling import Call
 from server.resources import addresses
 from server.resources.table import Document, resource
+from server.wire import answers
 
 
 @resource(addresses.USER_CONTEXT, "What is known about the user", "Facts, preferences and current state, as stated")

@@ -3,13 +3,13 @@
 from datetime import datetime
 
 from memory.model import Session
-from server import answers
-from server.answers import Answer
 from server.calling import Call
 from server.resources import addresses
-from server.schemas import SessionAnswer
 from server.tools import parameters as p
 from server.tools.toolbox import writes
+from server.wire import answers
+from server.wire.answers import Answer
+from server.wire.schemas import SessionAnswer
 
 
 @writes("Archive a session", idempotent=True)

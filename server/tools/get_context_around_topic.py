@@ -5,13 +5,13 @@ from typing import Annotated
 from pydantic import Field
 
 from memory.model import NEIGHBOURS, MessageFilter
-from server import answers
-from server.answers import Answer
 from server.calling import Call
-from server.schemas import TopicAnswer
 from server.tools import parameters as p
 from server.tools.toolbox import reads
-from server.wire_values import NotBool, count
+from server.wire import answers
+from server.wire.answers import Answer
+from server.wire.schemas import TopicAnswer
+from server.wire.values import NotBool, count
 
 Window = Annotated[int, count(0, NEIGHBOURS), NotBool, Field(description="Messages each side")]
 

@@ -5,12 +5,12 @@ from typing import Annotated
 from pydantic import Field, WithJsonSchema
 
 from memory.model import Purpose
-from server import answers
-from server.answers import Answer
 from server.calling import Call
-from server.schemas import SessionContextAnswer, StrategyIn
 from server.tools import parameters as p
 from server.tools.toolbox import reads
+from server.wire import answers
+from server.wire.answers import Answer
+from server.wire.schemas import SessionContextAnswer, StrategyIn
 
 _KNOBS = "{mode: none|trim|summarize|compact, keep_turns, summarize_after, max_tokens, keep_tool_results}, all optional"
 Strategy = Annotated[StrategyIn | None, WithJsonSchema({"type": ["object", "null"], "description": _KNOBS})]

@@ -4,13 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from server import answers
-from server.answers import Answer
 from server.calling import Call
-from server.schemas import Entries
 from server.tools import parameters as p
 from server.tools.toolbox import reads
-from server.wire_values import Id
+from server.wire import answers
+from server.wire.answers import Answer
+from server.wire.schemas import Entries
+from server.wire.values import Id
 
 Project = Annotated[Id | None, Field(description="This project's values before the global ones")]
 

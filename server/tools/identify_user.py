@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from memory.text import results
-from server.answers import Answer
 from server.calling import Call
-from server.schemas import Outgoing
 from server.tools.toolbox import writes
-from server.wire_values import Id
+from server.wire.answers import Answer
+from server.wire.schemas import Outgoing
+from server.wire.values import Id
 
 if TYPE_CHECKING:
     from memory.people.identities import Identified

@@ -5,12 +5,12 @@ from typing import Annotated
 from pydantic import Field
 
 from memory.model import SessionFilter
-from server import answers
-from server.answers import Answer
 from server.calling import Call
-from server.schemas import Sessions
 from server.tools import parameters as p
 from server.tools.toolbox import reads
+from server.wire import answers
+from server.wire.answers import Answer
+from server.wire.schemas import Sessions
 
 Archived = Annotated[bool | None, Field(description="Absent: both")]
 

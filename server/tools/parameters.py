@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from memory.model import CONTEXT_TOKENS, DAYS, HITS, KEYS_IN_FORCE, Channel, Role, ScopeFilter
-from server.wire_values import Id, NotBool, Since, Until, count
+from server.wire.values import Id, NotBool, Since, Until, count
 
 InSession = Id | None
 Session = Annotated[Id | None, Field(description="Default: the open session")]

@@ -5,13 +5,13 @@ from typing import Annotated
 from pydantic import Field
 
 from memory.model import MESSAGES_AT_ONCE
-from server import answers
-from server.answers import Answer
 from server.calling import Call
 from server.resources import addresses
-from server.schemas import MessageIn, Recorded
 from server.tools import parameters as p
 from server.tools.toolbox import writes
+from server.wire import answers
+from server.wire.answers import Answer
+from server.wire.schemas import MessageIn, Recorded
 
 Messages = Annotated[list[MessageIn], Field(min_length=1, max_length=MESSAGES_AT_ONCE)]
 

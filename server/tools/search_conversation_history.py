@@ -5,12 +5,12 @@ from typing import Annotated
 from pydantic import Field
 
 from memory.model import REWORDINGS, MessageFilter
-from server import answers
-from server.answers import Answer
 from server.calling import Call
-from server.schemas import SearchAnswer
 from server.tools import parameters as p
 from server.tools.toolbox import reads
+from server.wire import answers
+from server.wire.answers import Answer
+from server.wire.schemas import SearchAnswer
 
 Query = Annotated[str, Field(description="A question or words; dates in words count too")]
 Queries = Annotated[list[str], Field(max_length=REWORDINGS, description="Your own rewordings of it")]

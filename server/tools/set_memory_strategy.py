@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from server import answers
-from server.answers import Answer
 from server.calling import Call
 from server.resources import addresses
-from server.schemas import StrategyIn, StrategyOut
 from server.tools import parameters as p
 from server.tools.toolbox import writes
+from server.wire import answers
+from server.wire.answers import Answer
+from server.wire.schemas import StrategyIn, StrategyOut
 
 Patch = Annotated[StrategyIn | None, Field(description="Knobs to set; a null knob, or null at all, inherits again")]
 

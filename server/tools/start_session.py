@@ -1,12 +1,12 @@
 """The tool that opens a session."""
 
-from server import answers
-from server.answers import Answer
 from server.calling import Call
 from server.resources import addresses
-from server.schemas import SessionAnswer
 from server.tools import parameters as p
 from server.tools.toolbox import writes
+from server.wire import answers
+from server.wire.answers import Answer
+from server.wire.schemas import SessionAnswer
 
 
 @writes("Start a session", idempotent=False)

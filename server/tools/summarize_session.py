@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from memory.model import SUMMARY_TOKENS
-from server import answers
-from server.answers import Answer
 from server.calling import Call
 from server.resources import addresses
 from server.sampling import Question
-from server.schemas import SummaryAnswer, SummaryIn
 from server.tools import parameters as p
 from server.tools.toolbox import writes
-from server.wire_values import NotBool, count
+from server.wire import answers
+from server.wire.answers import Answer
+from server.wire.schemas import SummaryAnswer, SummaryIn
+from server.wire.values import NotBool, count
 
 if TYPE_CHECKING:
     from memory.ports import Summarizer

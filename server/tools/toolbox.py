@@ -17,14 +17,14 @@ from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnno
 from pydantic import Field, PrivateAttr, ValidationError, create_model
 
 from memory.errors import BackstoryError
-from server.answers import Answer
 from server.calling import Call, Calls, in_thread
 from server.errors import argument_error, tool_error
 from server.identity import Right
 from server.json_schema import input_schema, output_schema
 from server.sampling import Question, ask_model, asked_up_to, can_sample
-from server.schemas import Outgoing
-from server.wire_values import Arguments, Id
+from server.wire.answers import Answer
+from server.wire.schemas import Outgoing
+from server.wire.values import Arguments, Id
 
 Handler = Callable[..., Answer[Outgoing]]
 Asks = Callable[[Call, Mapping[str, Any], int | None], Question | None]

@@ -6,14 +6,14 @@ from typing import Annotated
 from pydantic import Field
 
 from memory.model import DAYS, Category, Source
-from server import answers
-from server.answers import Answer
 from server.calling import Call
 from server.resources import addresses
-from server.schemas import Entries
 from server.tools import parameters as p
 from server.tools.toolbox import writes
-from server.wire_values import Id, Json, NotBool
+from server.wire import answers
+from server.wire.answers import Answer
+from server.wire.schemas import Entries
+from server.wire.values import Id, Json, NotBool
 
 Values = Annotated[dict[str, Json], Field(description="JSON by key; null removes")]
 Days = Annotated[float | None, Field(gt=0, le=DAYS, allow_inf_nan=False), NotBool]

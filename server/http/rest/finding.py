@@ -10,10 +10,10 @@ from starlette.responses import Response
 from memory.model import CONTEXT_TOKENS, HITS, NEIGHBOURS, REWORDINGS, Channel, Role, ScopeFilter
 from server.http.rest.requests import Rest, answer
 from server.http.rest.types import After, Before, DaysBack, Figure, OptionalName, Query, Words
-from server.schemas import SearchAnswer, TopicAnswer
 from server.tools.get_context_around_topic import get_context_around_topic
 from server.tools.search_conversation_history import search_conversation_history
-from server.wire_values import count
+from server.wire.schemas import SearchAnswer, TopicAnswer
+from server.wire.values import count
 
 routes = APIRouter(tags=["search"])
 

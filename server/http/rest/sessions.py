@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from memory.model import CONTEXT_TOKENS, HITS, MESSAGES_AT_ONCE, SUMMARY_TOKENS, Channel, Mode, ScopeFilter
 from memory.record.sessions import change, message_page
-from server import answers
 from server.calling import Call
 from server.http.rest.requests import Rest, answer
 from server.http.rest.types import (
@@ -27,7 +26,15 @@ from server.http.rest.types import (
 )
 from server.resources import addresses
 from server.resources.sessions import session, session_summary
-from server.schemas import (
+from server.tools.archive_session import note_archiving
+from server.tools.get_session_context import get_session_context
+from server.tools.list_sessions import list_sessions
+from server.tools.record_messages import record_messages
+from server.tools.set_memory_strategy import set_memory_strategy
+from server.tools.start_session import start_session
+from server.tools.summarize_session import summarize_session
+from server.wire import answers
+from server.wire.schemas import (
     MessageOut,
     Recorded,
     SessionAnswer,
@@ -38,14 +45,7 @@ from server.schemas import (
     StrategyOut,
     SummaryAnswer,
 )
-from server.tools.archive_session import note_archiving
-from server.tools.get_session_context import get_session_context
-from server.tools.list_sessions import list_sessions
-from server.tools.record_messages import record_messages
-from server.tools.set_memory_strategy import set_memory_strategy
-from server.tools.start_session import start_session
-from server.tools.summarize_session import summarize_session
-from server.wire_values import count
+from server.wire.values import count
 
 routes = APIRouter(tags=["sessions"])
 SessionId = Annotated[Name, Path(description="As `session_id` in answers")]

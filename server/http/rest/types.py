@@ -16,8 +16,8 @@ from pydantic import (
 )
 
 from memory.model import DAYS, KEY_LENGTH, KEYS_AT_ONCE, KNOBS, NAME_BYTES, SUMMARY_NOTES, Status
-from server.schemas import CommitmentIn, MessageFields, NoteIn, StrategyFields, SummaryFields
-from server.wire_values import Since, Until, checked_size, count, wrong_value
+from server.wire.schemas import CommitmentIn, MessageFields, NoteIn, StrategyFields, SummaryFields
+from server.wire.values import Since, Until, checked_size, count, wrong_value
 
 _CONTROL = r"\x00-\x1f\x7f-\x9f"
 _INNER = rf"[^{_CONTROL}]*"

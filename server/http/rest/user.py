@@ -16,9 +16,9 @@ from server.http.problems import problem_response
 from server.http.rest.requests import Rest, answer
 from server.http.rest.types import Body, Days, Flag, Key, OptionalName, Query, Values
 from server.resources.user import preamble
-from server.schemas import Entries, Outgoing
 from server.tools.get_user_context import get_user_context
 from server.tools.upsert_user_context import upsert_user_context
+from server.wire.schemas import Entries, Outgoing
 
 routes = APIRouter(tags=["user"])
 PRECONDITION: dict[int | str, dict[str, Any]] = {412: {"description": "It has changed since If-Match."}}

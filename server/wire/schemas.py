@@ -28,7 +28,7 @@ from memory.model import (
     Strategy,
     SummaryDraft,
 )
-from server.wire_values import Id, Incoming, Json, NotBool, Since, Time, count, wrong_value
+from server.wire.values import Id, Incoming, Json, NotBool, Since, Time, count, wrong_value
 
 
 class MessageFields(BaseModel):

@@ -8,7 +8,7 @@ from memory.model import Commitment, Fact, Hit, Interpreted, Json, Message, Sess
 from memory.text import results
 from memory.text.plain import plain
 from memory.text.quoting import cut
-from server import schemas as wire
+from server.wire import schemas as wire
 
 if TYPE_CHECKING:
     from memory.context.session_context import SessionContext

@@ -1,0 +1,1 @@
+"""Data in, data out: schemas, values, answers."""
