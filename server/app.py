@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from memory.ports import Clock
     from server.calling import Call
     from server.identity import Identify
-    from server.mcp_server import MemoryServer
+    from server.protocol.server import MemoryServer
     from server.settings import ToolSet
     from server.tools.toolbox import Spec
 
@@ -56,12 +56,12 @@ def build_server(
     """
     from server.calling import Calls
     from server.identity import LocalUser
-    from server.resources.addresses import after_summary
-    from server.resources.updates import Updates
+    from server.protocol.addresses import after_summary
+    from server.protocol.updates import Updates
     from server.tools import bound
 
     with _without_rich():
-        from server.mcp_server import MemoryServer
+        from server.protocol.server import MemoryServer
     tool_set = tools or memory.settings.tools
     updates = Updates()
     calls = Calls(memory, identify or LocalUser(memory.settings.owner), updates, measure)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from memory.context.session_context import SessionContext
     from server.opening import LazyMemory
     from server.parts import Parts
-    from server.resources.updates import Updates
-    from server.sampling import ModelAnswer
+    from server.protocol.sampling import ModelAnswer
+    from server.protocol.updates import Updates
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -25,7 +25,7 @@ from server.http.observing import requests_log
 from server.http.principal import principal_of
 from server.http.problems import problem_response
 from server.http.traffic import Traffic
-from server.sdk_privates import has_tool, lifespan_state_of, lowlevel_of, serve_without_session, serves_session
+from server.protocol.sdk_privates import has_tool, lifespan_state_of, lowlevel_of, serve_without_session, serves_session
 
 log = logging.getLogger("backstory.http")
 MAX_ENDED = 10_000

@@ -2,7 +2,7 @@
 
 from memory.model import SessionFilter
 from server.calling import Call
-from server.resources import addresses
+from server.protocol import addresses
 from server.resources.table import Document, resource
 from server.wire import answers
 

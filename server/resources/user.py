@@ -1,7 +1,7 @@
 """What is known about the user: context, preamble for the start of a chat or a call, profile."""
 
 from server.calling import Call
-from server.resources import addresses
+from server.protocol import addresses
 from server.resources.table import Document, resource
 from server.wire import answers
 

@@ -124,7 +124,7 @@ def _run(settings: Settings, ending: Ending, wire_in: int, wire_out: int) -> int
     from mcp.server.stdio import stdio_server
 
     from server.app import build_memory, build_server
-    from server.sdk_privates import lowlevel_of
+    from server.protocol.sdk_privates import lowlevel_of
 
     memory = build_memory(settings)
     ending.close = memory.close

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from memory.model import Session
 from server.calling import Call
-from server.resources import addresses
+from server.protocol import addresses
 from server.tools import parameters as p
 from server.tools.toolbox import writes
 from server.wire import answers

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from server.calling import Call
-from server.resources import addresses
+from server.protocol import addresses
 from server.tools import parameters as p
 from server.tools.toolbox import writes
 from server.wire import answers

@@ -1,7 +1,7 @@
 """The tool that opens a session."""
 
 from server.calling import Call
-from server.resources import addresses
+from server.protocol import addresses
 from server.tools import parameters as p
 from server.tools.toolbox import writes
 from server.wire import answers

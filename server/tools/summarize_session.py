@@ -7,8 +7,8 @@ from pydantic import Field
 
 from memory.model import SUMMARY_TOKENS
 from server.calling import Call
-from server.resources import addresses
-from server.sampling import Question
+from server.protocol import addresses
+from server.protocol.sampling import Question
 from server.tools import parameters as p
 from server.tools.toolbox import writes
 from server.wire import answers

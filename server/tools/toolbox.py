@@ -20,8 +20,8 @@ from memory.errors import BackstoryError
 from server.calling import Call, Calls, in_thread
 from server.errors import argument_error, tool_error
 from server.identity import Right
-from server.json_schema import input_schema, output_schema
-from server.sampling import Question, ask_model, asked_up_to, can_sample
+from server.protocol.json_schema import input_schema, output_schema
+from server.protocol.sampling import Question, ask_model, asked_up_to, can_sample
 from server.wire.answers import Answer
 from server.wire.schemas import Outgoing
 from server.wire.values import Arguments, Id

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from memory.model import DAYS, Category, Source
 from server.calling import Call
-from server.resources import addresses
+from server.protocol import addresses
 from server.tools import parameters as p
 from server.tools.toolbox import writes
 from server.wire import answers

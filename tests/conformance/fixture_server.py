@@ -15,7 +15,7 @@ from mcp.server.mcpserver.prompts.base import UserMessage
 
 from server.app import build_memory
 from server.http.serving import Server, build_application, listen
-from server.sdk_privates import lowlevel_of
+from server.protocol.sdk_privates import lowlevel_of
 from server.settings import HttpSettings, Settings
 
 warnings.simplefilter("ignore")  # the suite tests what the protocol has deprecated, too

@@ -15,7 +15,7 @@ from memory.text.tokens import EstimatedTokens
 from server import parts
 from server.app import build_memory, build_server
 from server.identity import LocalUser
-from server.resources import updates
+from server.protocol import updates
 from server.settings import Settings
 
 pytestmark = [

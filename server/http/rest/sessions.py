@@ -24,7 +24,7 @@ from server.http.rest.types import (
     Summary,
     Whole,
 )
-from server.resources import addresses
+from server.protocol import addresses
 from server.resources.sessions import session, session_summary
 from server.tools.archive_session import note_archiving
 from server.tools.get_session_context import get_session_context

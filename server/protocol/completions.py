@@ -6,7 +6,7 @@ from mcp.types import PromptReference, ResourceTemplateReference
 
 from memory.model import Session, SessionFilter
 from server.calling import Call
-from server.resources import addresses
+from server.protocol import addresses
 
 MOST = 100
 _LOOKED_AT = 500

@@ -14,7 +14,7 @@ from anyio.lowlevel import EventLoopToken, current_token
 from mcp.shared.subscriptions import ResourceUpdated, ServerEvent
 
 from memory.model import Owner
-from server.sdk_privates import connection_of
+from server.protocol.sdk_privates import connection_of
 
 if TYPE_CHECKING:
     from mcp.server.session import ServerSession

@@ -29,13 +29,13 @@ from pydantic.networks import AnyUrl
 from memory.errors import BackstoryError, shown
 from memory.model import Owner
 from server.calling import Call, Calls, in_thread
-from server.completions import MOST, suggestions
 from server.errors import resource_error
 from server.opening import LazyMemory
-from server.prompts import PROMPTS
+from server.protocol.completions import MOST, suggestions
+from server.protocol.prompts import PROMPTS
+from server.protocol.sdk_privates import lowlevel_of
+from server.protocol.updates import Listening, listening
 from server.resources import RESOURCES, family_of
-from server.resources.updates import Listening, listening
-from server.sdk_privates import lowlevel_of
 
 Request = ServerRequestContext[Any, Any]
 
