@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
+from server.commands.hosts import HOSTS, entry, merge, rendered
 from server.commands.options import with_settings
-from server.hosts import HOSTS, entry, merge, rendered
 from server.settings import Settings
 
 

@@ -10,7 +10,7 @@ from server.commands.output import echo_json
 from server.settings import Settings
 
 if TYPE_CHECKING:
-    from server.checkup import Finding
+    from server.commands.checkup import Finding
 
 MARKS = {"ok": "green", "note": "yellow", "bad": "red"}
 
@@ -29,7 +29,7 @@ def doctor(repair: bool, audit: bool, as_json: bool, settings: Settings) -> None
       backstory doctor --audit     # proof that nothing was lost or altered
       backstory doctor --repair    # after a damaged index
     """
-    from server.checkup import Finding, checkup
+    from server.commands.checkup import Finding, checkup
 
     configure_logging(settings)
     findings: list[Finding] = []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from server.hosts import HOSTS, launch_command
+from server.commands.hosts import HOSTS, launch_command
 
 COMMAND = [sys.executable, "-P", "-m", "server", "connect"]
 
