@@ -70,7 +70,7 @@ def load(path: Path) -> list[Conversation]:
     """The conversations of a LoCoMo file or of JSON lines. Errors: Invalid, with the line, when it is neither."""
     with path.open("rb") as file:
         head = file.read(4096)
-    from server.importers import locomo
+    from server.formats import locomo
 
     found = list(_locomo(path) if locomo.detects(head) and b'"conversation_id"' not in head else _lines(path))
     if not found:
@@ -79,7 +79,7 @@ def load(path: Path) -> list[Conversation]:
 
 
 def _locomo(path: Path) -> Iterator[Conversation]:
-    from server.importers import locomo
+    from server.formats import locomo
 
     for number, sample in enumerate(locomo.loaded(path), 1):
         sessions: dict[str, list[NewMessage]] = {}

@@ -35,7 +35,8 @@ def export(form: str, output: Path | None, settings: Settings) -> None:
       backstory export -o memory.json
       backstory export --format jsonl | gzip > memory.jsonl.gz
     """
-    from server.exporters import FORMATS, portions
+    from server.formats.portions import portions
+    from server.formats.writing import FORMATS
 
     with opened_record(settings) as store:
         pieces = FORMATS[form](portions(store, settings.owner))

@@ -11,8 +11,8 @@ from server.commands.output import echo_json, progress
 from server.settings import Settings
 
 if TYPE_CHECKING:
-    from server.importers.items import Format
-    from server.importers.running import Tally
+    from server.formats.importing import Tally
+    from server.formats.items import Format
     from server.parts import Parts
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -41,7 +41,7 @@ def import_(
       backstory export --format jsonl -o all.jsonl && backstory --data-dir elsewhere import all.jsonl
     """
     from server.commands.waiting import wait_for_index
-    from server.importers import format_of
+    from server.formats.reading import format_of
 
     if project_id is not None and not project_id.strip():
         raise click.UsageError("--project is empty; give the project's id, or leave it out.")
@@ -55,7 +55,7 @@ def import_(
 
 def import_file(memory: "Parts", path: Path, form: "Format", project_id: str | None) -> dict[str, Any]:
     """Imports one file with a progress bar, and says what came of it."""
-    from server.importers.running import Importing, Tally
+    from server.formats.importing import Importing, Tally
 
     tally = Tally()
     importing = Importing(memory.store, memory.settings.owner, memory.clock, path, tally)

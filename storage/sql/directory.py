@@ -19,7 +19,7 @@ from storage.sql.tables import api_tokens, identities, identity_history, users
 
 
 class SqlDirectory:
-    """Implements memory.people.identities.Directory and memory.people.api_tokens.TokenStore over the record's own database."""
+    """Implements memory.ports.Directory and memory.ports.TokenStore over the record's own database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

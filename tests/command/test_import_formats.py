@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from memory.model import Summary, UserContextEntry
-from server.importers import jsonl, locomo
-from server.importers.items import BadFile, Extra, Item, Turn
+from server.formats import locomo
+from server.formats.items import BadFile, Extra, Item, Turn
+from server.formats.jsonl import reading as jsonl
 
 LINE = {"role": "user", "content": "hello"}
 

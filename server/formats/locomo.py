@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from memory.model import NewMessage, Role
-from server.importers.items import BadFile, Item, Thread, Turn
+from server.formats.items import BadFile, Item, Thread, Turn
 
 _DATE = re.compile(r"(\d{1,2}):(\d{2})\s*([ap])\.?m\.?\s+on\s+(\d{1,2})\s+([A-Za-z]+),?\s+(\d{4})", re.IGNORECASE)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")

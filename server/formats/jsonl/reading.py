@@ -27,7 +27,7 @@ from memory.model import (
     SummaryDraft,
     UserContextEntry,
 )
-from server.importers.items import BadFile, Extra, Item, Thread, Turn
+from server.formats.items import BadFile, Extra, Item, Thread, Turn
 
 _LONGEST_LINE = 64 * 1024 * 1024
 _TYPES = frozenset({"message", "session", "summary", "user_context"})

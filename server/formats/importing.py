@@ -11,7 +11,7 @@ from memory.ports import Clock, RecordStore
 from memory.record.recording import record
 from memory.record.restoring import restore_session, restore_summary, restore_user_context
 from memory.record.sessions import Target
-from server.importers.items import BadFile, Extra, Item, Thread, Turn
+from server.formats.items import BadFile, Extra, Item, Thread, Turn
 
 BATCH = 500
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from server.importers import jsonl, locomo
-from server.importers.items import BadFile, Format
+from server.formats import locomo
+from server.formats.items import BadFile, Format
+from server.formats.jsonl import reading as jsonl
 
 FORMATS: tuple[Format, ...] = (
     Format("jsonl", jsonl.detects, jsonl.read),
