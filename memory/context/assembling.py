@@ -4,13 +4,13 @@ recalled memories; then, where the strategy shows everything, older turns."""
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from memory.context.strategies import ResolvedStrategy, apply, total_cost, within
+from memory.context.strategies import ResolvedStrategy, apply
 from memory.model import Commitment, Fact, Hit, Message, Summary, SummaryDraft, UserContextEntry
 from memory.ports import TokenCounter
 from memory.text.plain import folded
 from memory.text.quoting import CLOSE, OPEN, TURNS_CLOSE, TURNS_OPEN, frame, quotation, quoted, shortened
 from memory.text.results import context
-from memory.text.turns import last_turns, turns
+from memory.text.turns import last_turns, total_cost, turns, within
 from memory.text.wording import by_need, commitment_line, entry_line, flat, summary_lists
 
 _INTRODUCTION = (

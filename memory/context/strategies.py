@@ -9,8 +9,7 @@ from memory.model import KNOBS, Json, Message, Mode, Owner, Strategy, Summary
 from memory.ports import Records, RecordStore, TokenCounter
 from memory.record.sessions import existing
 from memory.record.validation import check_choice, check_name
-from memory.text.quoting import new_days, shortened, turn
-from memory.text.turns import calls, fit, last_turns, user_turns, without_orphans
+from memory.text.turns import calls, last_turns, total_cost, user_turns, within, without_orphans
 from memory.text.wording import result_left_out, summary_text
 
 Level = Literal["session", "agent"]
@@ -156,30 +155,6 @@ def needs_summary(strategy: ResolvedStrategy, messages: Sequence[Message], count
     if count > strategy.summarize_after:
         return True
     return strategy.max_tokens is not None and total_cost(counter, messages) > strategy.max_tokens
-
-
-def within(messages: Sequence[Message], tokens: int, counter: TokenCounter) -> tuple[Message, ...]:
-    """The newest of `messages` that cost at most `tokens` as turns; turns and tool calls stay whole."""
-    dated = {m.message_id for m, new_day in zip(messages, new_days(messages), strict=True) if new_day}
-    # The first that is kept tells its day as well, wherever the cut falls.
-    room = tokens - (counter.count("2025-12-31, ") + 1)
-
-    def price(message: Message) -> int:
-        return cost(counter, message, message.message_id in dated)
-
-    if sum(map(price, messages)) <= tokens:
-        return tuple(messages)
-    return fit(messages, room, price, lambda text, size: shortened(text, size, counter))
-
-
-def cost(counter: TokenCounter, message: Message, dated: bool = False) -> int:
-    """What a message costs a model that is shown it as a turn, with role and speaker."""
-    return counter.count(turn(message, dated)) + 1
-
-
-def total_cost(counter: TokenCounter, messages: Sequence[Message]) -> int:
-    """What a conversation's turns cost together, their dates included."""
-    return sum(cost(counter, m, dated) for m, dated in zip(messages, new_days(messages), strict=True))
 
 
 def compacted(messages: Sequence[Message], keep: int) -> tuple[tuple[Message, ...], tuple[str, ...]]:

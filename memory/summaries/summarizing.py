@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from weakref import WeakValueDictionary
 
-from memory.context.strategies import cost
 from memory.errors import Conflict, Invalid, NotFound, Unavailable, shown
 from memory.model import (
     SUMMARY_LENGTH,
@@ -24,6 +23,7 @@ from memory.model import (
 from memory.ports import Clock, Records, RecordStore, Summarizer, TokenCounter, WritableRecords
 from memory.record.sessions import existing
 from memory.text.quoting import shortened
+from memory.text.turns import cost
 
 log = logging.getLogger("backstory.summarizing")
 

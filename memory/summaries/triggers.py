@@ -5,12 +5,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
-from memory.context.strategies import cost
 from memory.errors import BackstoryError
 from memory.model import Owner, Session
 from memory.ports import RecordStore, TokenCounter
 from memory.summaries.summarizing import Summarizing
-from memory.text.turns import user_turns
+from memory.text.turns import cost, user_turns
 
 log = logging.getLogger("backstory.summarizing")
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from memory.model import Message
+from memory.ports import TokenCounter
+from memory.text import quoting
 
 Cost = Callable[[Message], int]
 Shorten = Callable[[str, int], str]
@@ -132,3 +134,27 @@ def _groups(messages: Sequence[Message]) -> list[tuple[Message, ...]]:
             start = index + 1
             end = start
     return found
+
+
+def within(messages: Sequence[Message], tokens: int, counter: TokenCounter) -> tuple[Message, ...]:
+    """The newest of `messages` that cost at most `tokens` as turns; turns and tool calls stay whole."""
+    dated = {m.message_id for m, new_day in zip(messages, quoting.new_days(messages), strict=True) if new_day}
+    # The first that is kept tells its day as well, wherever the cut falls.
+    room = tokens - (counter.count("2025-12-31, ") + 1)
+
+    def price(message: Message) -> int:
+        return cost(counter, message, message.message_id in dated)
+
+    if sum(map(price, messages)) <= tokens:
+        return tuple(messages)
+    return fit(messages, room, price, lambda text, size: quoting.shortened(text, size, counter))
+
+
+def cost(counter: TokenCounter, message: Message, dated: bool = False) -> int:
+    """What a message costs a model that is shown it as a turn, with role and speaker."""
+    return counter.count(quoting.turn(message, dated)) + 1
+
+
+def total_cost(counter: TokenCounter, messages: Sequence[Message]) -> int:
+    """What a conversation's turns cost together, their dates included."""
+    return sum(cost(counter, m, dated) for m, dated in zip(messages, quoting.new_days(messages), strict=True))

@@ -1,4 +1,4 @@
-"""What the reading half of a format hands over: messages with the session they belong to, and the place in the file for errors."""
+"""What reading a file hands over: messages with the session they belong to, and the place in the file for errors."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory.context.strategies import apply, compacted, cost, in_force, read_strategy, resolve, set_strategy, total_cost
+from memory.context.strategies import apply, compacted, in_force, read_strategy, resolve, set_strategy
 from memory.errors import Invalid, NotFound
 from memory.model import Message, NewMessage, Owner, Strategy, Summary, SummaryDraft
 from memory.ports import RecordStore
 from memory.text.tokens import EstimatedTokens
-from memory.text.turns import last_turns, user_turns
+from memory.text.turns import cost, last_turns, total_cost, user_turns
 
 COUNTER = EstimatedTokens()
 AT = datetime(2025, 5, 7, 12, tzinfo=UTC)
