@@ -16,7 +16,7 @@ from memory.record.recording import record
 from memory.record.sessions import Target
 from storage.sql import SqlRecordStore, open_store
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 ANN = Owner("t", "ann")
 BATCH = 3
 

@@ -25,7 +25,7 @@ from storage.sql.engine import Database
 from storage.sql.migrating import VERSION_TABLE, known_versions
 from storage.sql.tables import metadata
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def python(script: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -21,7 +21,7 @@ from storage.sql import SqlRecordStore, open_store
 from storage.sql import engine as sql_engine
 from storage.sql.turnstile import Turnstile
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 
 WRITER = """
