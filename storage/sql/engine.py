@@ -1,13 +1,15 @@
 """Connections: how each database is opened, and its read and write transactions."""
 
+import logging
 import os
 import random
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -17,8 +19,10 @@ from sqlalchemy.pool import QueuePool
 
 from memory.errors import Invalid, StorageFailed
 from storage.sql.failures import explained_errors
+from storage.sql.sqlite_file import Mark, SqliteFile
 from storage.sql.turnstile import Turnstile
 
+log = logging.getLogger("backstory.store")
 BUSY_TIMEOUT_S = 30
 _RETRY_S = (0.0005, 0.004)
 _SQLITE = "sqlite:///"
@@ -48,13 +52,21 @@ def _parse_url(url: str) -> URL:
 
 
 class Database:
-    """An engine with read and write transactions. Writes of one process queue up instead of polling a file lock."""
+    """An engine with read and write transactions. Writes of one process queue up instead of polling a file lock.
+
+    A SQLite file that is replaced while it is open is opened anew, one that is deleted is refused: see `sqlite_file`.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = _parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._turn = Turnstile(BUSY_TIMEOUT_S)
-        self.engine = _sqlite_engine(Path(str(self.url.database))) if self.is_sqlite else _postgresql_engine(self.url)
+        self._file = SqliteFile(Path(str(self.url.database))) if self.is_sqlite else None
+        self.mark = Mark(self._file.path) if self._file else None
+        self.engine = _sqlite_engine(self._file) if self._file else _postgresql_engine(self.url)
+        self._reopening = RLock()
+        self._listeners: list[Callable[[], None]] = []
+        self._told: str | None = None
 
     def where(self) -> str:
         """The database's name for messages; never its password."""
@@ -63,29 +75,84 @@ class Database:
         host = self.url.host or self.url.query.get("host") or "localhost"
         return f"{self.url.database or 'postgres'} at {host}"
 
+    def hear_reopening(self, listener: Callable[[], None]) -> None:
+        """Has `listener` called each time another file was found at the path, once it is open."""
+        self._listeners.append(listener)
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One consistent snapshot."""
+        self._look()
         with explained_errors(self.where()), self.engine.connect() as db, db.begin():
             yield db
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Committed on a clean exit, else rolled back. On SQLite one at a time, also across processes."""
+        self._look()
         turn = self._turn.passage() if self.is_sqlite else nullcontext()
         options = {"immediate": True} if self.is_sqlite else {"isolation_level": "READ COMMITTED"}
         with turn, explained_errors(self.where()), self.engine.connect() as db:
             db = db.execution_options(**options)
             with db.begin():
                 yield db
+            if self._file is not None:
+                self._file.confirm()
 
     def close(self) -> None:
         self.engine.dispose()
+        if self.mark is not None:
+            self.mark.close()
+
+    def _look(self) -> None:
+        """Sees that what is open is what lies at the path. Errors: StorageFailed when nothing does."""
+        if self._file is None or self._turn.is_mine:
+            return
+        try:
+            if self._file.is_replaced() or self._file.has_lost_log():
+                self._reopen(self._file)
+        except StorageFailed as error:
+            if self._told != str(error):
+                self._told = str(error)
+                log.error("%s", error)
+            raise
+        self._told = None
+
+    def _reopen(self, file: SqliteFile) -> None:
+        with self._reopening:
+            with self._turn.passage():
+                replaced = file.is_replaced()
+                if not replaced and not file.has_lost_log():
+                    return
+                if not replaced:
+                    self._save_log()
+                self.engine.dispose()
+                file.forget(replaced=replaced)
+            if self.mark is not None:
+                self.mark.close()
+            if replaced:
+                log.error("The database %s was replaced while it was open; what lies there now was opened.", file)
+            else:
+                log.error("The write-ahead log of %s was deleted while it was open; nothing of it was lost.", file)
+            for listener in self._listeners:
+                listener()
+
+    def _save_log(self) -> None:
+        """Moves what the deleted log holds into the database, through a connection that still has it."""
+        with explained_errors(self.where()), self.engine.connect() as db:
+            busy = 1
+            deadline = time.monotonic() + BUSY_TIMEOUT_S
+            while busy and time.monotonic() < deadline:
+                # Not through SQLAlchemy, which would begin a transaction, within which nothing is moved.
+                driver: Any = db.connection.dbapi_connection
+                busy = driver.execute("PRAGMA wal_checkpoint(FULL)").fetchone()[0]
+        if busy:
+            raise StorageFailed(f"The write-ahead log of {self.where()} was deleted while it was open; try again.")
 
 
-def _sqlite_engine(path: Path) -> Engine:
+def _sqlite_engine(file: SqliteFile) -> Engine:
     engine = create_engine(
-        "sqlite://", creator=partial(_connect_sqlite, path), poolclass=QueuePool, pool_size=16, max_overflow=48
+        "sqlite://", creator=partial(_connect_sqlite, file), poolclass=QueuePool, pool_size=16, max_overflow=48
     )
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -97,14 +164,18 @@ def _postgresql_engine(url: URL) -> Engine:
     return engine
 
 
-def _connect_sqlite(path: Path) -> sqlite3.Connection:
-    _make_private_file(path)
-    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+def _connect_sqlite(file: SqliteFile) -> sqlite3.Connection:
+    if not file.is_open:
+        _make_private_file(file.path)
+    db = sqlite3.connect(
+        f"{file.path.as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
     try:
         _switch_to_wal(db)
         # Erased rows are overwritten, not only unlinked.
         for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "journal_size_limit=67108864"):
             db.execute(f"PRAGMA {pragma}").close()
+        file.opened(db)
     except BaseException:
         db.close()
         raise

@@ -30,6 +30,11 @@ def read_head(db: Connection) -> Position:
     return START if row is None else Position(row.xid, row.change_id)
 
 
+def last_change(db: Connection) -> int:
+    """The number of the newest change in a SQLite file, this transaction's own included; 0 when there is none."""
+    return int(db.exec_driver_sql("SELECT coalesce(max(change_id), 0) FROM changes").scalar_one())
+
+
 def read_cursor(db: Connection, replica: str) -> Position:
     row = db.execute(
         select(index_replicas.c.xid, index_replicas.c.change_id).where(index_replicas.c.replica == replica)

@@ -11,7 +11,7 @@ from memory.model import Change, Message, Owner, Position
 from memory.ports import Records, WritableRecords
 from storage.sql.audit import audit_sessions
 from storage.sql.engine import Database
-from storage.sql.feed import read_cursor, read_feed, read_head, write_cursor
+from storage.sql.feed import last_change, read_cursor, read_feed, read_head, write_cursor
 from storage.sql.reading import SqlRecords
 from storage.sql.writing import SqlWritableRecords
 
@@ -33,6 +33,17 @@ class SqlRecordStore:
             if not self.database.is_sqlite:
                 lock_owner(db, owner)
             yield SqlWritableRecords(db, owner)
+            reached = last_change(db) if self.database.mark else 0
+        if self.database.mark:
+            self.database.mark.write(reached)
+
+    def lost_changes(self) -> int:
+        """How many changes were acknowledged and are not in the record any more, since an older state of it was put in
+        its place or its write-ahead log was deleted after a crash; 0 once something new was recorded."""
+        if self.database.mark is None:
+            return 0
+        with self.database.reading() as db:
+            return max(0, self.database.mark.read() - last_change(db))
 
     def feed(self, after: Position, limit: int) -> list[Change]:
         with self.database.reading() as db:

@@ -21,6 +21,11 @@ class Turnstile:
         self._waiting: deque[threading.Lock] = deque()
         self._holder: int | None = None
 
+    @property
+    def is_mine(self) -> bool:
+        """Whether the calling thread is inside."""
+        return self._holder == threading.get_ident()
+
     @contextmanager
     def passage(self) -> Iterator[None]:
         """Errors: StorageFailed after the time-out; RuntimeError for a thread that is inside already."""
