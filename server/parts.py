@@ -82,6 +82,8 @@ def _assembled(settings: Settings, clock: Clock, store: SqlRecordStore, backgrou
     )
     preambles = Preambles(store, counter, clock)
     contexts = SessionContexts(store, recall, counter, clock, summarizing=summarizing, preambles=preambles)
+    store.hear_reopening(recall.forget)
+    store.hear_reopening(preambles.forget)
     if background:
         writer.start()
         triggers.start()

@@ -97,6 +97,11 @@ class Preambles:
                 self._cache.popitem(last=False)
         return made
 
+    def forget(self) -> None:
+        """Forgets every preamble: another record lies where theirs lay."""
+        with self._lock:
+            self._cache.clear()
+
 
 def _read(records: Records, project_id: str | None, now: datetime) -> _Drawn:
     scopes = [None] if project_id is None else [None, project_id]

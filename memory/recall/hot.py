@@ -82,6 +82,12 @@ class HotCorpora:
         with self._lock:
             self._entries.pop(owner, None)
 
+    def clear(self) -> None:
+        """Drops every corpus: another record lies where theirs lay."""
+        with self._lock:
+            self._entries.clear()
+            self._too_large.clear()
+
     def _known(self, owner: Owner) -> Entry | None:
         with self._lock:
             entry = self._entries.get(owner)

@@ -95,6 +95,10 @@ class Recall:
             found, tokens = stretches(records, hits, request.max_tokens, request.window, self._tokens())
         return TopicResult(found, tokens, told)
 
+    def forget(self) -> None:
+        """Forgets what it keeps of the record; the next search reads it anew."""
+        self._hot.clear()
+
     def _tokens(self) -> TokenCounter:
         if self._counter is None:
             from memory.text.tokens import EstimatedTokens

@@ -95,6 +95,9 @@ def check_record(store: "SqlRecordStore", label: str) -> Iterator[Finding]:
             yield Finding("database", "bad", f"{label} is damaged ({problems[0]}); restore a backup")
             return
         yield Finding("database", "ok", f"{label} is whole and up to date (SQLite {sqlite3.sqlite_version})")
+        if lost := store.lost_changes():
+            told = f"lacks {lost:,} changes that were acknowledged before; put the newer files back, or go on without"
+            yield Finding("record", "bad", told)
     else:
         yield Finding("database", "ok", f"{label} answers and is up to date")
 

@@ -1,6 +1,6 @@
 """The record over SQLite and PostgreSQL."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from itertools import groupby
@@ -36,6 +36,10 @@ class SqlRecordStore:
             reached = last_change(db) if self.database.mark else 0
         if self.database.mark:
             self.database.mark.write(reached)
+
+    def hear_reopening(self, listener: Callable[[], None]) -> None:
+        """Has `listener` called when another record was found at the same place: what was drawn from it is void."""
+        self.database.hear_reopening(listener)
 
     def lost_changes(self) -> int:
         """How many changes were acknowledged and are not in the record any more, since an older state of it was put in
