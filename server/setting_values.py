@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from memory.errors import shown
 
@@ -101,10 +101,18 @@ def index(text: str) -> str:
 
 def http_url(text: str) -> str:
     """A web address."""
-    parts = urlsplit(text)
+    parts = _split(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise _reject("is no web address", "give one like https://api.example.com/v1")
     return text
+
+
+def _split(text: str) -> SplitResult:
+    """The parts of an address; none of them where it cannot be one, such as with an unfinished bracket."""
+    try:
+        return urlsplit(text)
+    except ValueError:
+        return urlsplit("")
 
 
 def key(text: str) -> Secret:
@@ -181,7 +189,7 @@ def several(parse: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
 
 def origin(text: str) -> str:
     """A web origin."""
-    parts = urlsplit(text)
+    parts = _split(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
         raise _reject(f"holds {shown(text)}", "give origins such as https://app.example.com, separated by commas")
     return text.rstrip("/").lower()

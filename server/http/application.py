@@ -17,7 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from memory.errors import BackstoryError
 from server.http import health, oauth
-from server.http.auth import Authenticate, OwnTokens, either
+from server.http.auth import Authenticate, OwnTokens, either, identify
+from server.http.connections import Connections, Placed
 from server.http.health import Health, Probes
 from server.http.limits import BodyLimit, Buckets, RateLimit
 from server.http.metrics import Metrics
@@ -64,7 +65,8 @@ class Application:
         self.traffic = Traffic()
         self.metrics = site.metrics
         self.health = Health(site.probes, self.traffic, self.metrics)
-        self.metrics.gauges.extend(self.health.gauges())
+        self.connections = Connections(proxies=site.settings.trusted_proxies)
+        self.metrics.gauges.extend([*self.health.gauges(), *self.connections.gauges()])
         http = site.settings
         self.transports = Transports(
             site.server,
@@ -93,6 +95,7 @@ class Application:
         app = GuardNames(app, names, health.PATHS)
         app = Observe(app, traffic=self.traffic, metrics=self.metrics, health=health.PATHS)
         if http.trusted_proxies:
+            app = Placed(app)
             from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
             app = ProxyHeadersMiddleware(app, trusted_hosts=list(http.trusted_proxies))  # type: ignore[arg-type, assignment]  # uvicorn's own names for the same ASGI types
@@ -114,6 +117,7 @@ class Application:
             public=public,
             metadata_url=where,
             attempts=Buckets(BAD_TOKENS_A_MINUTE, BAD_TOKENS_A_MINUTE),
+            told=frozenset({health.READY}),
         )
 
     def _metadata_url(self, scope: Scope) -> str:
@@ -126,7 +130,7 @@ class Application:
             "/messages": self.transports.messages,
             "/messages/": self.transports.messages,
             "/healthz": answered("/healthz", partial(_answer_now, lambda _: self.health.alive())),
-            "/readyz": answered("/readyz", lambda _: self.health.ready()),
+            "/readyz": answered(health.READY, self.health.ready),
             "/metrics": answered("/metrics", lambda _: self.health.measured()),
         }
         if self.site.oauth is not None:
@@ -151,6 +155,7 @@ class Application:
     @asynccontextmanager
     async def _run(self, _: Any) -> AsyncGenerator[None, None]:
         async with self.transports.run(), anyio.create_task_group() as tasks:
+            tasks.start_soon(self.connections.watch)
             if self.site.tokens is not None:
                 tasks.start_soon(self._watch_streams)
                 tasks.start_soon(self._keep_last_use, self.site.tokens)
@@ -202,10 +207,7 @@ class AsLocal:
         self._local = local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        from server.http.principal import authenticated
-
-        scope["user"] = authenticated(self._local)
-        scope["backstory.principal"] = self._local
+        identify(scope, self._local)
         await self._app(scope, receive, send)
 
 

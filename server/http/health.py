@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from server.calling import queued
@@ -17,7 +18,9 @@ from server.http.traffic import Traffic
 
 CHECK_SECONDS = 3.0
 LEAST_FREE_BYTES = 100 * 1024 * 1024
-PATHS = frozenset({"/healthz", "/readyz"})
+KEPT_SECONDS = 1.0
+READY = "/readyz"
+PATHS = frozenset({"/healthz", READY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +41,37 @@ class Health:
     metrics: Metrics
     _limiter: anyio.CapacityLimiter | None = field(default=None)
     _queued: int = 0
+    _asking: anyio.Lock | None = None
+    _found: dict[str, Any] | None = None
+    _found_at: float = 0.0
 
     def alive(self) -> Response:
         """/healthz: the process answers."""
         return JSONResponse({"alive": True}, headers={"Cache-Control": "no-store"})
 
-    async def ready(self) -> Response:
-        """/readyz: the database answers, the disk has room, and the server is not stopping; how far the index is behind
-        is told, and makes nothing unready, since search looks into the database for the rest."""
-        checks = {
-            "database": await self._checked(self._database),
-            "index": await self._checked(self._index),
-            "disk": await self._checked(self._disk),
-            "stopping": {"ok": not self.traffic.draining},
-        }
+    async def ready(self, request: Request) -> Response:
+        """/readyz: the database answers, the disk has room, and the server is not stopping. What was found, and how far
+        the index is behind, is told to holders of `admin` alone. An index behind makes nothing unready, since search
+        looks into the database for the rest."""
+        checks = {**await self._checks(), "stopping": {"ok": not self.traffic.draining}}
         ok = all(check["ok"] for name, check in checks.items() if name != "index")
-        return JSONResponse({"ready": ok, "checks": checks}, 200 if ok else 503, {"Cache-Control": "no-store"})
+        principal = request.scope.get("backstory.principal")
+        details = {"checks": checks} if principal is not None and "admin" in principal.rights else {}
+        return JSONResponse({"ready": ok, **details}, 200 if ok else 503, {"Cache-Control": "no-store"})
+
+    async def _checks(self) -> dict[str, Any]:
+        """What the parts say, asked anew after KEPT_SECONDS, by one request at a time, however many come."""
+        if self._asking is None:
+            self._asking = anyio.Lock()
+        async with self._asking:
+            if self._found is None or time.monotonic() - self._found_at >= KEPT_SECONDS:
+                self._found = {
+                    "database": await self._checked(self._database),
+                    "index": await self._checked(self._index),
+                    "disk": await self._checked(self._disk),
+                }
+                self._found_at = time.monotonic()
+            return self._found
 
     async def measured(self) -> Response:
         """/metrics"""

@@ -83,7 +83,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         declared = Headers(scope=scope).get("content-length", "")
-        too_large = declared.isdigit() and int(declared) > self._limit
+        too_large = declared.isascii() and declared.isdigit() and int(declared[:20]) > self._limit
         body = None if too_large else await self._read(receive)
         if body is None:
             await self._refusal()(scope, receive, send)

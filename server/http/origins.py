@@ -4,7 +4,7 @@ import ipaddress
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
@@ -29,6 +29,16 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host.lower() in LOOPBACK_NAMES
+
+
+def address_parts(text: str) -> SplitResult | None:
+    """An address taken apart; None for what cannot be one, such as an unfinished bracket."""
+    try:
+        parts = urlsplit(text)
+        parts.hostname  # noqa: B018  # splits further, and may fail alike
+        return parts
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,8 @@ class Names:
         """Whether the Host header names this server."""
         if not header or any(c in header for c in "/\\@ "):
             return False
-        name = (urlsplit(f"//{header}").hostname or "").lower()
+        parts = address_parts(f"//{header}")
+        name = ((parts and parts.hostname) or "").lower()
         if name in self.hosts or header.lower() in self.hosts:
             return True
         try:
@@ -74,7 +85,9 @@ class Names:
         """Whether a page of this origin may call: none (no browser), our own pages, the configured ones."""
         if origin is None:
             return True
-        parts = urlsplit(origin.lower())
+        parts = address_parts(origin.lower())
+        if parts is None:
+            return False
         if parts.scheme not in ("http", "https") or not parts.hostname:
             return origin.lower() in self.origins
         own_page = parts.netloc == host.lower()

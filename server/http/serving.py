@@ -8,6 +8,7 @@ import socket
 import ssl
 import sys
 import threading
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,6 +22,7 @@ from server.http import oauth
 from server.http.application import Application, Site
 from server.http.auth import OwnTokens
 from server.http.callers import TokenCallers
+from server.http.connections import HEAD_SECONDS, Connection, most_connections, raise_descriptors
 from server.http.health import Probes
 from server.http.metrics import Metrics
 from server.http.observing import log_as_json, requests_log
@@ -39,6 +41,8 @@ DRAIN_SECONDS = 2.5
 CLOSE_SECONDS = 1.0
 BACKLOG = 2048
 SILENT_SECONDS = 60
+IDLE_SECONDS = 30
+"""How long a connection is kept for the next request."""
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter from the event loop, a tenth of what Python allows: under 400 clients that
 gave 40 % more calls a second."""
@@ -184,13 +188,14 @@ class Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 lifespan="on",
-                http="h11",  # the stricter parser, also where a faster one is installed
+                http=Connection,
                 timeout_graceful_shutdown=1,
-                timeout_keep_alive=30,
+                timeout_keep_alive=IDLE_SECONDS,
                 ssl_certfile=http.tls_certificate,
                 ssl_keyfile=http.tls_key,
             )
         )
+        application.connections.limit = most_connections(raise_descriptors())
         self._application = application
         self._listening = listening
         self._stopping = False
@@ -200,7 +205,20 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Says where it listens once it does."""
         self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
+        await super().startup([])
+        ssl, patience = self.config.ssl, HEAD_SECONDS if self.config.is_ssl else None
+        made = partial(
+            Connection,
+            self._application.connections,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        for listening in sockets or []:
+            server = await self._loop.create_server(
+                made, sock=listening, ssl=ssl, backlog=BACKLOG, ssl_handshake_timeout=patience
+            )
+            self.servers.append(server)
         host, port = self._listening.getsockname()[:2]
         scheme = "https" if self.config.is_ssl else "http"
         name = f"[{host}]" if ":" in host else host

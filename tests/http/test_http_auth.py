@@ -1,13 +1,18 @@
 """No token, no answer; a token is one user's, and ends when it is revoked."""
 
 import json
+import threading
 import time
 from datetime import timedelta
 from typing import Any
 
+import anyio
 import pytest
 
+from memory.model import Owner
 from memory.people.api_tokens import revoke
+from server.http.auth import Lanes
+from server.http.principal import Principal
 from server.opening import utc_now
 
 PATHS = [
@@ -185,3 +190,44 @@ def test_every_log_line_is_json_even_when_a_body_is_broken(hosted: Any) -> None:
                 assert 400 <= answer.status_code < 500
     for line in hosted.log_path.read_text().splitlines():
         json.loads(line)
+
+
+def test_a_good_token_is_heard_whatever_came_from_its_address(hosted_factory: Any) -> None:
+    server = hosted_factory()
+    token = server.token("acme", "ann")
+    server.start()
+    with server.http() as http:
+        codes = [http.get("/mcp", headers={"Authorization": f"Bearer bst_{n:016x}_no"}).status_code for n in range(75)]
+    assert codes[0] == 401
+    assert codes[-1] == 429
+    with server.http(token) as http:
+        assert http.get("/api/v1/sessions").status_code == 200
+
+
+@pytest.mark.anyio
+async def test_a_flood_of_made_up_tokens_keeps_no_known_one_waiting() -> None:
+    release = threading.Event()
+    principal = Principal(Owner("acme", "ann"), frozenset(), "key")
+    looked_at: list[str] = []
+
+    def verify(token: str) -> Principal | None:
+        looked_at.append(token)
+        if token == "good":
+            return principal
+        release.wait(20)
+        return None
+
+    lanes = Lanes(verify)
+    assert await lanes("good") == principal
+    async with anyio.create_task_group() as tasks:
+        for n in range(500):
+            tasks.start_soon(lanes, f"bad {n}")
+        await anyio.sleep(0.1)
+        with anyio.fail_after(5):
+            assert await lanes("good") == principal
+        assert len(looked_at) < 10
+        release.set()
+    count = len(looked_at)
+    assert await lanes("bad 7") is None
+    assert await lanes("x" * 100_000) is None
+    assert len(looked_at) == count

@@ -11,12 +11,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from starlette.requests import Request
+
+from server.http.health import KEPT_SECONDS, Health, Probes
+from server.http.metrics import Metrics
+from server.http.traffic import Traffic
 
 
 def ended(server: Any, *arguments: str) -> tuple[int, str]:
@@ -228,14 +234,40 @@ def test_idle_streams_do_not_hold_up_a_stop(hosted_factory: Any) -> None:
     assert not [line for line in server.log() if line["level"] in ("ERROR", "CRITICAL")]
 
 
-def test_readiness_names_what_it_looked_at(hosted_factory: Any) -> None:
-    server = hosted_factory().start()
+def test_readiness_tells_what_it_looked_at_to_operators_alone(hosted_factory: Any) -> None:
+    server = hosted_factory()
+    operator, user = server.token("acme", "olga", "admin"), server.token("acme", "ann")
+    server.start()
+    deadline = time.monotonic() + 30
     with server.http() as http:
+        while http.get("/readyz").status_code != 200 and time.monotonic() < deadline:
+            time.sleep(0.2)
+    for token in (None, user, "bst_0_0"):
+        with server.http(token) as http:
+            ready = http.get("/readyz")
+        assert ready.status_code == 200
+        assert ready.json() == {"ready": True}
+    with server.http(operator) as http:
         ready = http.get("/readyz")
     assert ready.status_code == 200
     assert ready.json()["ready"] is True
     assert set(ready.json()["checks"]) == {"database", "index", "disk", "stopping"}
     assert ready.json()["checks"]["index"]["behind"] == {"keywords": 0, "vectors": 0}
+
+
+@pytest.mark.anyio
+async def test_readiness_is_looked_into_once_a_second(tmp_path: Path) -> None:
+    asked: list[str] = []
+    probes = Probes(lambda: asked.append("database"), lambda: {"keywords": 0}, tmp_path)
+    health = Health(probes, Traffic(), Metrics())
+    request = Request({"type": "http", "method": "GET", "path": "/readyz", "headers": []})
+    async with anyio.create_task_group() as tasks:
+        for _ in range(50):
+            tasks.start_soon(health.ready, request)
+    assert asked == ["database"]
+    await anyio.sleep(KEPT_SECONDS)
+    await health.ready(request)
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.1, 0.3, 1.0])
