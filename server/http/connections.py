@@ -226,9 +226,12 @@ class Connection(H11Protocol):
         super().__init__(**options)
         self.crowd = connections
         self.app_state = {**self.app_state, PROTOCOL: self}
+        self._inner = self.app
+        self.app = self._serve
         self.address: str | None = None
         self.proxied = self.proven = False
         self.since = connections.clock
+        self._full = self._resting = False
         self._received = 0
         self._answered = 0
         self._phase: object = None
@@ -253,13 +256,24 @@ class Connection(H11Protocol):
 
     def pause_writing(self) -> None:
         self._unread_since = None
+        self._full = True
         super().pause_writing()
 
+    def resume_writing(self) -> None:
+        self._full = False
+        super().resume_writing()
+        if self._resting:
+            self._resting = False
+            super().on_response_complete()
+
     def on_response_complete(self) -> None:
+        """The next request waits until the answer to this one is on its way, so that one answer is kept at most."""
         self._answered += 1
-        super().on_response_complete()
         if self.proxied:
             self.crowd.place(self, None)
+        self._resting = self._full
+        if not self._resting:
+            super().on_response_complete()
 
     @property
     def unsent(self) -> int:
@@ -297,6 +311,22 @@ class Connection(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         return True
+
+    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
+        """Lets an answer end without waiting for it to be read: whoever made it can then forget it."""
+
+        async def ending(message: Any) -> None:
+            over = message["type"] == "http.response.body" and not message.get("more_body") and not message.get("body")
+            if not over or not self._full:
+                await send(message)
+                return
+            self.flow.write_paused = False  # nothing is added to what waits
+            try:
+                await send(message)
+            finally:
+                self.flow.write_paused = self._full
+
+        await self._inner(scope, receive, ending)
 
     def _sends_too_slowly(self, now: float) -> bool:
         state, resting = self.conn.their_state, self.timeout_keep_alive_task is not None

@@ -2,11 +2,13 @@
 
 import logging
 import time
-from collections import OrderedDict
-from contextlib import AbstractAsyncContextManager
+from collections import Counter, OrderedDict
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
+import anyio
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp.server.runner import serve_dual_era_loop
@@ -17,7 +19,7 @@ from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
 from mcp.types import SubscriptionsListenResult
 from mcp_types.methods import SPEC_CLIENT_METHODS
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.types import Message, Receive, Scope, Send
 
 from server.http.metrics import Metrics
@@ -25,10 +27,15 @@ from server.http.observing import requests_log
 from server.http.principal import principal_of
 from server.http.problems import problem_response
 from server.http.traffic import Traffic
+from server.protocol.pacing import Crowd, Pacing
 from server.protocol.sdk_privates import has_tool, lifespan_state_of, lowlevel_of, serve_without_session, serves_session
 
 log = logging.getLogger("backstory.http")
 MAX_ENDED = 10_000
+MAX_POSTING = 64
+"""Messages posted for one SSE stream that wait to be taken."""
+SSE_CALLS_AT_ONCE = 8
+"""Calls of one SSE stream that are worked on: fewer than all clients together, many more than one has."""
 LISTEN = "subscriptions/listen"
 
 
@@ -47,6 +54,8 @@ class Transports:
     manager: StreamableHTTPSessionManager = field(init=False)
     _sse: SseServerTransport = field(init=False)
     _ended: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    _posting: Counter[UUID | None] = field(default_factory=Counter)
+    _crowd: Crowd = field(default_factory=Crowd)
 
     def __post_init__(self) -> None:
         lowlevel = lowlevel_of(self.server)
@@ -88,14 +97,27 @@ class Transports:
     async def messages(self, scope: Scope, receive: Receive, send: Send) -> None:
         """/messages/"""
         scope["backstory.route"] = "/messages/"
-        with self.traffic.work():
-            await self._sse.handle_post_message(scope, receive, send)
+        stream = _stream_of(scope)
+        if self._posting[stream] >= MAX_POSTING:
+            detail = "This stream's answers are not read; read them before sending more."
+            await problem(429, detail, {"Retry-After": "1"})(scope, receive, send)
+            return
+        self._posting[stream] += 1
+        try:
+            # A message waits until the stream takes it, which may end before that.
+            with self.traffic.work(), suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                await self._sse.handle_post_message(scope, receive, send)
+        finally:
+            self._posting[stream] -= 1
+            if not self._posting[stream]:
+                del self._posting[stream]
 
     async def _serve_sse(self, scope: Scope, receive: Receive, send: Send) -> None:
         lowlevel = lowlevel_of(self.server)
         options = lowlevel.create_initialization_options()
         async with self._sse.connect_sse(scope, receive, send) as (reading, writing):
             state = lifespan_state_of(self.manager)
+            reading, writing = Pacing(SSE_CALLS_AT_ONCE, self._crowd).over(reading, writing)
             await serve_dual_era_loop(lowlevel, reading, writing, lifespan_state=state, init_options=options)
 
     async def _streaming(self, transport: str, app: Any, scope: Scope, receive: Receive, send: Send) -> None:
@@ -186,6 +208,15 @@ class Transports:
         given = (ctx.params or {}).get("name")
         named = ctx.method == "tools/call" and isinstance(given, str) and has_tool(self.server, given)
         return str(given) if named else ""
+
+
+def _stream_of(scope: Scope) -> UUID | None:
+    """The SSE stream that a message is for, however its id is written."""
+    named = QueryParams(scope.get("query_string", b"")).get("session_id", "")
+    try:
+        return UUID(hex=named)
+    except ValueError:
+        return None
 
 
 def _is_error(result: HandlerResult) -> bool:

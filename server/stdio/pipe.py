@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import select
 from collections.abc import Callable
 from io import TextIOWrapper
 
@@ -25,6 +26,15 @@ def take_wire() -> tuple[int, int]:
         os.dup2(null, 1)
         os.close(null)
     return wire_in, wire_out
+
+
+def hung_up(descriptor: int) -> bool:
+    """Whether the other end has been closed, even where something that it sent is still to be read."""
+    if not hasattr(select, "poll"):  # Windows
+        return False
+    poll = select.poll()
+    poll.register(descriptor, getattr(select, "POLLRDHUP", 0))
+    return any(event & (select.POLLHUP | getattr(select, "POLLRDHUP", 0)) for _, event in poll.poll(0))
 
 
 class WireOut(TextIOWrapper):

@@ -14,10 +14,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from server.settings import Settings
-from server.stdio.pipe import open_wire, take_wire
+from server.stdio.pipe import hung_up, open_wire, take_wire
 
 if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+
+    from server.protocol.pacing import Pacing
 
 log = logging.getLogger("backstory.stdio")
 ANSWER_SECONDS = 0.8
@@ -108,6 +110,25 @@ class Ending:
         _leave(0)
 
 
+class Watch:
+    """Looks for the end of the input while nothing is read from it, since answers are not read: a host that has closed
+    it and reads nothing has gone."""
+
+    def __init__(self, wire_in: int, pacing: "Pacing", ending: Ending) -> None:
+        self._wire_in = wire_in
+        self._pacing = pacing
+        self._ending = ending
+        self._sent = -1
+        self._since = 0.0
+
+    async def __call__(self) -> None:
+        moved = self._pacing.sent != self._sent or not self._pacing.unread
+        if moved or not hung_up(self._wire_in):
+            self._sent, self._since = self._pacing.sent, time.monotonic()
+        elif time.monotonic() - self._since > ANSWER_SECONDS:
+            self._ending.exit_aside(0)
+
+
 def _leave(code: int) -> NoReturn:
     logging.shutdown()
     os._exit(code)
@@ -124,6 +145,7 @@ def _run(settings: Settings, ending: Ending, wire_in: int, wire_out: int) -> int
     from mcp.server.stdio import stdio_server
 
     from server.app import build_memory, build_server
+    from server.protocol.pacing import Pacing
     from server.protocol.sdk_privates import lowlevel_of
 
     memory = build_memory(settings)
@@ -136,6 +158,9 @@ def _run(settings: Settings, ending: Ending, wire_in: int, wire_out: int) -> int
 
     async def run() -> None:
         async with stdio_server(anyio.wrap_file(stdin), anyio.wrap_file(stdout)) as (read_stream, write_stream):
+            pacing = Pacing()
+            pacing.while_full = Watch(wire_in, pacing, ending)
+            read_stream, write_stream = pacing.over(read_stream, write_stream)
             protocol = lowlevel_of(server)  # the SDK's own run_stdio_async takes no streams
             await protocol.run(read_stream, write_stream, protocol.create_initialization_options())
 

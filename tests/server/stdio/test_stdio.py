@@ -7,10 +7,12 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -383,3 +385,58 @@ def test_two_servers_share_one_data_directory(tmp_path):
             assert sorted(s["message_count"] for s in found) == [5, 5]
             hits = server.call("search_conversation_history", query="second", limit=3)["structuredContent"]["hits"]
             assert len(hits) == 3 and all("second" in hit["content"] for hit in hits)
+
+
+def flood(server, stop):
+    """Calls without reading an answer, until the pipe takes no more."""
+    os.set_blocking(server.process.stdin.fileno(), False)
+    number = 1000
+    pending = b""
+    while not stop.is_set():
+        if not pending:
+            number += 1
+            call = {"name": "get_context_around_topic", "arguments": {"topic": "garden", "max_tokens": 8000}}
+            pending = (
+                json.dumps({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": call}).encode() + b"\n"
+            )
+        try:
+            pending = pending[os.write(server.process.stdin.fileno(), pending) :]
+        except BlockingIOError:
+            time.sleep(0.01)
+        except OSError:
+            return
+
+
+def test_a_host_that_does_not_read_costs_little_and_its_end_is_noticed(tmp_path):
+    with Server(tmp_path / "data") as server:
+        server.initialize()
+        lines = [{"role": "user", "content": f"The garden, part {n}: " + "roses and beans " * 40} for n in range(200)]
+        server.call("record_messages", messages=lines)
+        for _ in range(5):
+            server.call("get_context_around_topic", topic="garden", max_tokens=8000)
+        process = psutil.Process(server.process.pid)
+        before, stop = process.memory_info().rss, threading.Event()
+        writer = threading.Thread(target=flood, args=(server, stop))
+        writer.start()
+        worst, until = 0, time.monotonic() + 12
+        while time.monotonic() < until:
+            worst = max(worst, process.memory_info().rss)
+            time.sleep(0.2)
+        stop.set()
+        writer.join()
+        assert worst - before < 80 * 1024 * 1024, (worst - before) // 1024**2
+        server.process.stdin.close()
+        assert server.process.wait(10) == 0
+
+
+def test_a_host_that_reads_late_gets_every_answer(tmp_path):
+    with Server(tmp_path / "data") as server:
+        server.initialize()
+        server.call("record_messages", messages=[{"role": "user", "content": "roses and beans " * 400}])
+        numbers = []
+        for _ in range(300):
+            numbers.append(server.send("tools/call", {"name": "list_sessions", "arguments": {}}))
+        time.sleep(2)
+        for number in sorted(numbers):
+            if not any(json.loads(line).get("id") == number for line in server.lines):
+                server.answer(number)
