@@ -122,7 +122,7 @@ class LazyMemory:
     def _fail(self, error: BackstoryError) -> None:
         self._failed_at = time.monotonic()
         self._failure = error
-        log.error("%s", error)
+        log.error("%s", str(error))
 
 
 def _line(error: Exception) -> str:

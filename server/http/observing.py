@@ -5,7 +5,6 @@ import json
 import logging
 import sys
 import time
-import traceback
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, TextIO
@@ -18,14 +17,14 @@ from memory.text.plain import iso
 from server.http.metrics import Metrics
 from server.http.problems import problem_response
 from server.http.traffic import Traffic
+from server.log_lines import failure_of, log_failures, text_of
 
 log = logging.getLogger("backstory.http")
 requests_log = logging.getLogger("backstory.requests")
-FOREIGN_LENGTH = 300
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line. An exception is its kind and its place: its message may repeat what somebody said."""
+    """One JSON object a line, without anything that a client chose."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = iso(datetime.fromtimestamp(record.created, UTC), "milliseconds")
@@ -34,19 +33,10 @@ class JsonLines(logging.Formatter):
         if fields is not None:
             line.update(fields)
         else:
-            message = record.getMessage().splitlines() or [""]
-            own = record.name.startswith("backstory")
-            line["message"] = " ".join(message) if own else message[0][:FOREIGN_LENGTH]
-        if record.exc_info and record.exc_info[1] is not None:
-            line |= _failure(record.exc_info[1])
+            line["message"] = text_of(record)
+        if (failure := failure_of(record)) is not None:
+            line |= {"error": failure[0], "where": failure[1]}
         return json.dumps(line, ensure_ascii=False)
-
-
-def _failure(error: BaseException) -> dict[str, Any]:
-    while isinstance(error, BaseExceptionGroup) and error.exceptions:
-        error = error.exceptions[0]
-    frames = traceback.extract_tb(error.__traceback__)[-6:]
-    return {"error": type(error).__name__, "where": [f"{f.filename}:{f.lineno} {f.name}" for f in frames]}
 
 
 def log_as_json(level: str, stream: TextIO | None = None) -> None:
@@ -58,6 +48,7 @@ def log_as_json(level: str, stream: TextIO | None = None) -> None:
     logging.getLogger("backstory").setLevel(level)
     requests_log.setLevel(logging.INFO)
     logging.captureWarnings(True)
+    log_failures()
 
 
 class Observe:

@@ -13,7 +13,6 @@ import anyio
 from mcp.types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 if TYPE_CHECKING:
-    from mcp.shared._stream_protocols import ReadStream, WriteStream
     from mcp.shared.message import SessionMessage
 
 CALLS_AT_ONCE = 16
@@ -56,10 +55,8 @@ class Pacing:
             return taken > 0
         return self._sending >= self.at_once or taken >= self.at_once + len(self._asked)
 
-    def over(
-        self, reading: "ReadStream[SessionMessage | Exception]", writing: "WriteStream[SessionMessage]"
-    ) -> "tuple[Incoming, Outgoing]":
-        """The connection's streams, paced."""
+    def over(self, reading: Any, writing: Any) -> "tuple[Incoming, Outgoing]":
+        """The connection's streams (the SDK's), paced."""
         return Incoming(reading, self), Outgoing(writing, self)
 
     @property
@@ -86,7 +83,7 @@ class Pacing:
             case JSONRPCResponse(id=number) | JSONRPCError(id=number):
                 self._asked.discard(str(number))
 
-    async def send(self, writing: "WriteStream[SessionMessage]", item: "SessionMessage") -> None:
+    async def send(self, writing: Any, item: "SessionMessage") -> None:
         """Sends, and holds the message against the connection until it is taken over."""
         message = item.message
         if isinstance(message, JSONRPCRequest):

@@ -83,7 +83,7 @@ async def ask_model(context: Context[Any, Any], question: Question) -> ModelAnsw
                 metadata=ServerMessageMetadata(related_request_id=context.request_id),
             )
         except MCPError as error:
-            return ModelAnswer(question, Unavailable(f"the client's model did not answer ({error.error.message})"))
+            return ModelAnswer(question, Unavailable(f"the client's model did not answer (code {error.error.code})"))
     content = getattr(result, "content", None)
     if not isinstance(content, TextContent):
         return ModelAnswer(question, Unavailable("the client's model did not answer in text"))

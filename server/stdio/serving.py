@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from server.log_lines import PlainLines, log_failures
 from server.settings import Settings
 from server.stdio.pipe import hung_up, open_wire, take_wire
 
@@ -45,8 +46,12 @@ def serve(settings: Settings) -> NoReturn:
 
 def configure_logging(level: str) -> None:
     """Plain lines on stderr: ours from `level` on, other libraries' warnings."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainLines())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("backstory").setLevel(level)
+    logging.captureWarnings(True)
+    log_failures()
 
 
 class Ending:

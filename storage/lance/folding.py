@@ -119,7 +119,7 @@ class Recipe:
 
     @staticmethod
     def _leave_out(message: Message, error: Exception) -> None:
-        log.error("Message %r cannot be indexed (%s); it is left out.", message.message_id, type(error).__name__)
+        log.error("Message %d of a session cannot be indexed (%s); it is left out.", message.seq, type(error).__name__)
 
 
 class Fold:
