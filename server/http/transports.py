@@ -34,8 +34,8 @@ log = logging.getLogger("backstory.http")
 MAX_ENDED = 10_000
 MAX_POSTING = 64
 """Messages posted for one SSE stream that wait to be taken."""
-SSE_CALLS_AT_ONCE = 8
-"""Calls of one SSE stream that are worked on: fewer than all clients together, many more than one has."""
+SSE_CALLS_AT_ONCE = 4
+"""Calls of one SSE stream that are worked on: more than one client has, so few that unread answers stay small."""
 LISTEN = "subscriptions/listen"
 
 
