@@ -100,7 +100,7 @@ class Transports:
         stream = _stream_of(scope)
         if self._posting[stream] >= MAX_POSTING:
             detail = "This stream's answers are not read; read them before sending more."
-            await problem(429, detail, {"Retry-After": "1"})(scope, receive, send)
+            await problem_response(429, detail, {"Retry-After": "1"})(scope, receive, send)
             return
         self._posting[stream] += 1
         try:
