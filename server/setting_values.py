@@ -10,6 +10,9 @@ from urllib.parse import SplitResult, urlsplit
 from memory.errors import shown
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}")
+_HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
+_CLAIM = re.compile(r"[\x21-\x7e]{1,200}")
+_HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
 _ID_RULE: Final = "allowed are 1 to 128 letters, digits and . _ @ + : -, starting with a letter or digit"
 
 
@@ -157,7 +160,7 @@ def port(text: str) -> int:
 
 def host(text: str) -> str:
     """A host name or address."""
-    if not re.fullmatch(r"[A-Za-z0-9.:_-]{1,253}", text):
+    if not _HOST.fullmatch(text):
         raise _reject(f"is {shown(text)}", "give a host name or an address such as 127.0.0.1")
     return text
 
@@ -215,7 +218,7 @@ def file(text: str) -> Path:
 
 def claim(text: str) -> str:
     """The name of a token's claim."""
-    if not re.fullmatch(r"[\x21-\x7e]{1,200}", text):
+    if not _CLAIM.fullmatch(text):
         raise _reject(f"is {shown(text)}", "give the name of a claim such as sub")
     return text
 
@@ -225,6 +228,6 @@ def tokenizer(text: str) -> str:
     path = Path(text).expanduser()
     if path.is_file() or (path / "tokenizer.json").is_file():
         return str(path.absolute())
-    if path.suffix == ".json" or not re.fullmatch(r"[\w.-]+(?:/[\w.-]+)?", text):
+    if path.suffix == ".json" or not _HUB_NAME.fullmatch(text):
         raise _reject(f"is {shown(text)}", "give the path of a tokenizer.json file, or the name of a hub's model")
     return text

@@ -92,7 +92,7 @@ _PHATIC = re.compile(
     re.IGNORECASE,
 )
 _OWN = re.compile(
-    r"\b(?:I|I'm|I’m|I've|I’ve|I'd|I'll|my|mine|we|we're|we've|we'll|he|she|they|his|her|their|ich|wir|mein\w*|je|j"
+    r"\b(?:I|I'm|I’m|I've|I’ve|I'd|I'll|my|mine|we|we're|we've|we'll|he|she|they|his|her|their|ich|wir|mein\w*+|je|j"
     r"|nous|mon|ma|mes|yo|mi|mis|nosotros)\b"
 )
 _LEANS_BACK = re.compile(
@@ -120,7 +120,9 @@ _DONE = re.compile(
 )
 _OF = r"(?:of|de|da|do|dos|du|des|di|the|van|von|der|del|la|le|el)"
 _CAPITALS = re.compile(rf"(?<![.!?:\"“] )(?<!^)\b(?<!-)[A-ZÄÖÜÉ][\w'’&-]+(?: (?:{_OF} )?[A-ZÄÖÜÉ][\w'’&-]+)*")
-_PRECISE = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+\w|\+?\d[\d ()-]{7,}\d|[€$£] ?\d[\d.,]*\w?|\b[A-Z]{2,}-?\d{2,}\b")
+_PRECISE = re.compile(
+    r"(?<![\w.+-])[\w.+-]++@[\w-]++\.[\w.-]+\w|\+?\d[\d ()-]{7,}\d|[€$£] ?\d[\d.,]*\w?|\b[A-Z]{2,}-?\d{2,}\b"
+)
 _PUT_OFF = " Put off by "
 _NO_NAME = frozenset(
     ("I", "OK", "Ok", "TV", "LOL", "OMG", "BTW", "Yeah", "Yes", "No", "I'm", "I'd", "I'll", "I've", "I’m", "I’ve")

@@ -156,8 +156,8 @@ def _heading(previous: Summary | None, messages: Sequence[Message]) -> str:
     if previous is not None and not known:
         return ""
     names = list(dict.fromkeys(cues.speaker(m) for m in messages if m.role in ("user", "assistant")))
-    between = re.search(r" between (.+) and (.+) \(", told) if known else None
-    names = list(dict.fromkeys([*(between.groups() if between else ()), *names]))
+    first, _, last = told.partition(" between ")[2].rpartition(" (")[0].rpartition(" and ") if known else ("", "", "")
+    names = list(dict.fromkeys([*(name for name in (first, last) if first and last), *names]))
     who = f" between {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""
     days = start if start == end else f"{start} to {end}"
     count = "message 1" if messages[-1].seq == 1 else f"messages 1 to {messages[-1].seq}"

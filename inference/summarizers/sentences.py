@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from memory.model import Message
 
 _CODE = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
-_LINK = re.compile(r"!?\[([^\]\n]{1,200})\]\([^)\s]{1,500}\)")
+_LINK = re.compile(r"!?\[([^\[\]\n]{1,200}+)\]\([^\[)\s]{1,500}+\)")
 _ADDRESS = re.compile(r"https?://\S{30,}")
-_BULLET = re.compile(r"^\s*(?:[-*•‣]|\d{1,2}[.)]|#{1,6})\s+")
+_BULLET = re.compile(r"^\s*+(?:[-*•‣]|\d{1,2}[.)]|#{1,6})\s++")
 _MARKS = re.compile(r"(\*\*|__|`)(?=\S)(.{1,200}?)(?<=\S)\1")
-_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[\w¿¡])|(?<=[。！？])")
+_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*+\s++(?=[\"'“‘(\[]*+[\w¿¡])|(?<=[。！？])")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:mr|mrs|ms|dr|prof|st|no|vs|etc|e\.g|i\.e|approx|dept|fig|inc|ltd|jr|sr|a\.m|p\.m|bzw|usw|nr)|\b[A-Z])\.$",
     re.IGNORECASE,
@@ -55,15 +55,18 @@ def sentences(messages: Sequence[Message]) -> list[Sentence]:
         if message.role not in ("user", "assistant"):
             continue
         for position, text in enumerate(split(message.content)):
-            found.append(Sentence(text, len(found), message, position, telling(text), len(words(text))))
+            said = words(text)
+            found.append(Sentence(text, len(found), message, position, _telling(said), len(said)))
     return found
 
 
 def telling(text: str) -> frozenset[str]:
     """The words that carry what a text says, folded; empty talk has none."""
-    return frozenset(
-        fold(word) for word in words(text) if word.lower() not in _STOP and (len(word) > 1 or word.isdigit())
-    )
+    return _telling(words(text))
+
+
+def _telling(said: Sequence[str]) -> frozenset[str]:
+    return frozenset(fold(word) for word in said if word.lower() not in _STOP and (len(word) > 1 or word.isdigit()))
 
 
 def split(text: str) -> list[str]:
@@ -107,7 +110,7 @@ def rarity(found: Sequence[Sentence]) -> dict[str, int]:
 def _line_sentences(line: str) -> list[str]:
     parts: list[str] = []
     for part in _END.split(line):
-        if parts and _ABBREVIATION.search(parts[-1]):
+        if parts and len(parts[-1]) <= _LONGEST and _ABBREVIATION.search(parts[-1][-12:]):
             parts[-1] += " " + part
         elif part.strip():
             parts.append(part.strip())

@@ -20,6 +20,7 @@ _USER_HEADING = "What is known about the user:"
 _RECALLED_HEADING = "Recalled from earlier:"
 RECALLED = 8
 _RECALLED_TOKENS = 250
+_COMPARED = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +175,12 @@ class _Assembly:
 
     def _add_recalled(self) -> None:
         shown = {m.message_id for m in self._made.messages}
-        said = {folded(m.content) for m in self._made.messages}
+        said = {_compared(m.content) for m in self._made.messages}
         summary_text = folded(self._made.summary.draft.text) if self._made.summary else ""
         frame_price = self._price(f"{_RECALLED_HEADING}\n{OPEN}\n{CLOSE}") + 4
         left = self._left - frame_price
         for hit in self._material.hits:
-            words = folded(hit.message.content)
+            words = _compared(hit.message.content)
             if hit.message.message_id in shown or words in said or words in summary_text or not words:
                 continue
             if len(self._made.recalled) == RECALLED or left < 30:
@@ -230,3 +231,8 @@ def _as_shown(summary: Summary, text: str, block: str) -> Summary:
         facts=shown(summary.draft.facts),
     )
     return replace(summary, draft=draft)
+
+
+def _compared(text: str) -> str:
+    """For telling whether it is said already; a text that no summary can hold is only ever compared with itself."""
+    return text if len(text) > _COMPARED else folded(text)

@@ -12,6 +12,7 @@ from memory.people.identity_values import guesses, normalise
 from memory.ports import Clock, Directory, People
 from memory.record.validation import check_name
 
+_NAME_LENGTH = 200
 _STRONG: tuple[IdentityKind, ...] = ("voiceprint", "external", "email")
 
 
@@ -194,7 +195,7 @@ def _same_name(kept: str | None, given: str) -> bool:
 
 
 def _name_words(name: str) -> list[str]:
-    folded = unicodedata.normalize("NFKD", name.casefold())
+    folded = unicodedata.normalize("NFKD", name[:_NAME_LENGTH].casefold())
     return "".join(c if c.isalnum() else " " for c in folded if not unicodedata.combining(c)).split()
 
 

@@ -6,7 +6,10 @@ import unicodedata
 from memory.errors import Invalid, shown
 from memory.model import IDENTITY_LENGTH, Identity, IdentityKind
 
-_EMAIL = re.compile(r"[^\s@<>\",;]+@[^\s@<>\",;.]+(\.[^\s@<>\",;.]+)*")
+_EMAIL = re.compile(r"(?<![^\s@<>\",;])[^\s@<>\",;]++@[^\s@<>\",;.]++(?:\.[^\s@<>\",;.]++)*+")
+_NAMED = re.compile(r"(?<![^<>])[^<>]*+<([^<>]++)>")
+_NUMBER_ENDS = re.compile(r"[@;]")
+_NO_DIGIT = re.compile(r"\D")
 _URI = re.compile(r"(?:sips?|tel|callto):", re.IGNORECASE)
 
 
@@ -27,7 +30,7 @@ def phone_number(text: str, region: str | None) -> str:
     """E.164, as in '+14155552671'. Errors: Invalid, which repeats no number."""
     import phonenumbers
 
-    for candidate, where in _readings(unicodedata.normalize("NFKC", text), region):
+    for candidate, where in _readings(unicodedata.normalize("NFKC", text[: IDENTITY_LENGTH + 1]), region):
         try:
             number = phonenumbers.parse(candidate, where)
         except phonenumbers.NumberParseException:
@@ -41,10 +44,10 @@ def phone_number(text: str, region: str | None) -> str:
 def _readings(text: str, region: str | None) -> list[tuple[str, str | None]]:
     """How a number may be meant, the likeliest first."""
     text = _URI.sub("", text.strip())
-    text = re.split(r"[@;]", text)[0] if "@" in text or ";" in text else text
+    text = _NUMBER_ENDS.split(text, maxsplit=1)[0]
     if not 3 <= len(text) <= 40:
         return []
-    digits = re.sub(r"\D", "", text)
+    digits = _NO_DIGIT.sub("", text)
     if text.lstrip("(").startswith("+"):
         return [(text, None)]
     international = [(f"+{digits[2:]}", None)] if digits.startswith("00") else []
@@ -54,8 +57,9 @@ def _readings(text: str, region: str | None) -> list[tuple[str, str | None]]:
 
 def email_address(text: str) -> str:
     """Lower case, without a display name around it. Errors: Invalid."""
-    value = unicodedata.normalize("NFKC", text).strip()
-    inside = re.fullmatch(r"[^<>]*<([^<>]+)>", value)
+    text = text.strip()
+    value = unicodedata.normalize("NFKC", text).strip() if len(text) <= 2 * IDENTITY_LENGTH else ""
+    inside = _NAMED.fullmatch(value)
     value = (inside.group(1) if inside else value).removeprefix("mailto:").lower()
     if len(value) > IDENTITY_LENGTH or not value.isprintable() or not _EMAIL.fullmatch(value):
         raise Invalid("email", "is no e-mail address", "write it as in name@example.com")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from memory.model import QUERY_LENGTH
 from memory.recall.date_words import PHRASES, UNSPACED, lexicon
 from memory.recall.languages import plausible, script_language
 from memory.recall.terms import fold, words
@@ -16,14 +17,16 @@ _CJK_NUMBER = re.compile(r"(?<![一-鿿])([一二两三四五六七八九])(?=[�
 _CJK_WEEKDAY = re.compile(r"(上|下|这)个?(?:周|星期)([一二三四五六日天])")
 _CJK_SHIFT = {"上": "last", "下": "next", "这": "this"}
 _JOINING = {"の", "的"}
+_LETTERS = re.compile(r"[^\W\d_]+")
+_SEPARATORS = re.compile(r"[/.]")
 _TOKEN = re.compile(
     r"(?P<iso>\b\d{4}-\d{1,2}(?:-\d{1,2})?(?:t[\d:.]+z?)?\b)"
     r"|(?P<ymd>\b\d{4}[/.]\d{1,2}[/.]\d{1,2}\b)"
     r"|(?P<dmy>\b\d{1,2}(?P<sep>[./-])\d{1,2}(?P=sep)(?:\d{4}|\d{2})\b)"
     r"|(?P<dm>\b\d{1,2}\.\d{1,2}\.(?!\d))"
     r"|(?P<cjk>(?:(?P<y>\d{4})年)?(?P<m>\d{1,2})月(?:(?P<d>\d{1,2})[日号])?|(?P<yy>\d{4})年)"
-    r"|(?P<mark>[a-z_]+:[-\w:]+)"
-    r"|(?P<number>\d+)(?P<ordinal>st|nd|rd|th|er|e|º|ª|ste|de|го)?(?=[^\w]|$|_)\.?"
+    r"|(?P<mark>(?<![a-z_])[a-z_]++:[-\w:]+)"
+    r"|(?P<number>(?<!\d)\d++)(?P<ordinal>st|nd|rd|th|er|e|º|ª|ste|de|го)?(?=[^\w]|$|_)\.?"
     r"|(?P<word>[^\W\d_]+)"
     r"|(?P<stop>[?!;]|\.(?=\s|$))"
 )
@@ -54,15 +57,16 @@ def may_speak_of_time(marks: Sequence[Mark]) -> bool:
 
 def scan(text: str) -> list[Mark]:
     """The marks of `text`, in order; words that say nothing of time are marked `word`."""
-    folded = " ".join(text.casefold().replace("’", "'").split())
-    languages = [*plausible(words(text)), *sorted({s for s in map(script_language, words(text)) if s})]
+    folded = " ".join(text[:QUERY_LENGTH].casefold().replace("’", "'").split())
+    pieces = words(text[:QUERY_LENGTH])
+    languages = [*plausible(pieces), *sorted({script for script in map(script_language, pieces) if script})]
     said: dict[str, str] = {}
     if _CJK.search(folded):
         folded = _CJK_WEEKDAY.sub(lambda m: _marked(m, said), folded)
         folded = _CJK_NUMBER.sub(lambda m: m.group().translate(_CJK_NUMBERS), folded)
         folded = _UNSPACED_WORDS.sub(lambda m: _marked(m, said), folded)
     if not folded.isascii():
-        folded = re.sub(r"[^\W\d_]+", lambda m: fold(m.group()), folded)
+        folded = _LETTERS.sub(lambda m: fold(m.group()), folded)
     for phrase, mark in PHRASES:
         if phrase in folded:
             folded = folded.replace(phrase, mark)
@@ -90,7 +94,7 @@ def _marks(folded: str, languages: Sequence[str]) -> Iterator[Mark]:
         if match["iso"]:
             yield Mark("date", said.split("t")[0], said)
         elif match["ymd"]:
-            yield Mark("date", re.sub(r"[/.]", "-", said), said)
+            yield Mark("date", _SEPARATORS.sub("-", said), said)
         elif match["dmy"]:
             yield Mark("date", _day_first(said, match["sep"]), said)
         elif match["dm"]:

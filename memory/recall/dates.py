@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from memory.model import QUERY_LENGTH
 from memory.recall.date_bounds import Calendar, Period, beside, through
 from memory.recall.date_scan import Mark, may_speak_of_time, scan
 from memory.recall.dates_elsewhere import locale_of, read_dates
@@ -14,6 +15,7 @@ _STEPS = {"last": -1, "back": -1, "this": 0, "next": 1}
 
 def periods(text: str, now: datetime) -> tuple[Period, ...]:
     """What `text` says of time, relative to `now` (aware, in the user's zone); [] when it says nothing."""
+    text = text[:QUERY_LENGTH]
     marks = scan(text)
     found = list(_Reader(marks, Calendar(now)).read()) if may_speak_of_time(marks) else []
     return tuple(dict.fromkeys(found or _elsewhere(text, now)))

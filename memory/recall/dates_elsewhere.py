@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 
 _LOCALES = {
     "swedish": "sv",
@@ -21,6 +22,7 @@ _SCRIPTS = (
 _WORDS = re.compile(r"\w+\.?")
 _PARTICLE = re.compile(r"(?<=[\uac00-\ud7af]{2})(?:에는|에도|에|은|는|의)$")
 _MOST_WORDS = 16
+_LONGEST_WORD = 32
 _LONGEST = 4
 
 
@@ -37,9 +39,11 @@ def read_dates(text: str, locale: str, now: datetime) -> Iterator[tuple[datetime
     from dateparser.date import DateDataParser
 
     # `now` is local already; with a zone of its own the library does not look for the machine's, and fail over it.
-    settings = {"RELATIVE_BASE": now.replace(tzinfo=None), "PREFER_DATES_FROM": "past", "TIMEZONE": "UTC"}
+    # The library keeps every settings it was ever given: one set of them a day, not one a question.
+    noon = now.replace(tzinfo=None, hour=12, minute=0, second=0, microsecond=0)
+    settings = {"RELATIVE_BASE": noon, "PREFER_DATES_FROM": "past", "TIMEZONE": "UTC"}
     parser = DateDataParser(languages=[locale], settings=settings)
-    words = [_PARTICLE.sub("", word) for word in _WORDS.findall(text)[:_MOST_WORDS]]
+    words = [_PARTICLE.sub("", m.group()[:_LONGEST_WORD]) for m in islice(_WORDS.finditer(text), _MOST_WORDS)]
     at = 0
     while at < len(words):
         for length in range(min(_LONGEST, len(words) - at), 0, -1):

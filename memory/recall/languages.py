@@ -71,6 +71,9 @@ _FUNCTION_WORDS: dict[str, frozenset[str]] = {
 _MAIN_LATIN = ("english", "german", "french", "spanish", "portuguese", "italian", "dutch")
 """Assumed where a text shows no function word at all."""
 
+LONGEST_WORD = 64
+"""Characters. What is longer is no word of any language: it is neither stemmed nor kept in a cache."""
+
 _LATIN = (*_MAIN_LATIN, "swedish", "danish", "polish", "turkish")
 _BY_WORD: dict[str, tuple[str, ...]] = {}
 for _name in _LATIN:
@@ -96,9 +99,13 @@ def is_function_word(word: str, languages: Sequence[str]) -> bool:
     return any(word in _FUNCTION_WORDS.get(name, ()) for name in ((script,) if script else languages))
 
 
-@lru_cache(maxsize=65_536)
 def script_language(word: str) -> str | None:
     """The language whose stemmer suits a word of a script other than Latin; '' where the script has none; None: Latin."""
+    return _script_language(word[:LONGEST_WORD])
+
+
+@lru_cache(maxsize=65_536)
+def _script_language(word: str) -> str | None:
     for char in word:
         code = ord(char)
         if code < 0x370:
@@ -128,16 +135,15 @@ class _Stemmers(threading.local):
 
     def __call__(self, language: str) -> Any:
         if language not in self.made:
-            import snowballstemmer
+            from Stemmer import Stemmer
 
-            self.made[language] = snowballstemmer.stemmer(language)
+            self.made[language] = Stemmer(language, 0)  # no cache of its own: `variants` has one
         return self.made[language]
 
 
 _stemmer = _Stemmers()
 
 
-@lru_cache(maxsize=262_144)
 def stem(word: str, language: str) -> str:
     """The stem of one casefolded word; the word itself where nothing would be left."""
     return str(_stemmer(language).stemWord(word)) or word

@@ -21,7 +21,7 @@ _ANALYSED_CHARACTERS = 1_000_000
 """What lies beyond in one message is kept and shown, but not searched."""
 
 _ROLE_NAMES = {"user": "User", "assistant": "Assistant", "system": "System", "tool": "Tool"}
-_PIECE = re.compile(r"\S+\s*")
+_PIECE = re.compile(r"\S{1,400}+\s*+")
 
 
 def analyzer() -> Analyzer:
@@ -32,7 +32,7 @@ def analyzer() -> Analyzer:
 class _PassageAnalyzer:
     """Implements `memory.ports.Analyzer`: deterministic, without state."""
 
-    version = "1"
+    version = "2"
     """Counted up when the same message would give other terms or passages."""
 
     def passages(self, message: Message) -> list[Passage]:

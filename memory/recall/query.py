@@ -8,6 +8,10 @@ from memory.model import Role
 from memory.recall.date_bounds import Period
 from memory.recall.terms import Token
 
+_LONGEST_NAME = 100
+_MOST_NAMED = 20
+_SPACES = re.compile(r"\s+")
+_WORD = re.compile(r"\w+")
 _ROLE_WORDS = frozenset({"user", "assistant", "system", "tool", "ai", "bot", "human", "agent", "model"})
 
 
@@ -38,16 +42,23 @@ def strip_names(query: str, participants: Sequence[str]) -> Names:
     """Which participants `query` names, by full or first name, and the query without those names."""
     named: list[str] = []
     bare = query
-    for name in participants:
-        forms = _forms(name)
-        if not forms:
+    said = frozenset(_WORD.findall(query.casefold()))
+    for name in dict.fromkeys(participants):
+        forms = [form for form in _forms(name) if _may_name(form, said)]
+        if not forms or len(named) == _MOST_NAMED:
             continue
         pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, forms))})(?:['’]s?)?(?!\w)", re.IGNORECASE)
         if pattern.search(query):
             named.append(name)
             bare = pattern.sub(" ", bare)
-    bare = re.sub(r"\s+", " ", bare).strip()
-    return Names(tuple(named), bare if re.search(r"\w", bare) else query)
+    bare = _SPACES.sub(" ", bare).strip()
+    return Names(tuple(named), bare if _WORD.search(bare) else query)
+
+
+def _may_name(form: str, said: frozenset[str]) -> bool:
+    """Whether every word of the name is `said`: a pattern is made of such names alone."""
+    parts = _WORD.findall(form[: _LONGEST_NAME + 1].casefold())
+    return len(form) <= _LONGEST_NAME and bool(parts) and said.issuperset(parts)
 
 
 def _forms(name: str) -> list[str]:

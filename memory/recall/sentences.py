@@ -5,7 +5,7 @@ import re
 _SHORT_QUESTION = 15
 """Words. A longer question usually carries facts of the asker's own, and does not count as asking."""
 
-_SENTENCE = re.compile(r"[^.!?。！？؟\n]*[.!?。！？؟\n]+|[^.!?。！？؟\n]+$")
+_SENTENCE = re.compile(r"[^.!?。！？؟\n]*+[.!?。！？؟\n]++|[^.!?。！？؟\n]++$")
 _ASKS = ("?", "？", "؟")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7ff]")
 
@@ -14,7 +14,7 @@ _TIME_WORDS = re.compile(
     yesterday|today|tonight|tomorrow|last|next|ago|weeks?|weekends?|months?|years?|recently|since|decades?
     |mon|tues|wednes|thurs|fri|satur|sun)(?:day)?s?\b
     |\b(?:january|february|march|april|may|june|july|august|september|october|november|december)\b
-    |\b(?:19|20)\d\d\b|\b\d+[ ](?:days|hours|minutes)\b|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b
+    |\b(?:19|20)\d\d\b|\b\d++[ ](?:days|hours|minutes)\b|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b
     |\b(?:gestern|heute|morgen|vorgestern|übermorgen|letzte[nrs]?|nächste[nrs]?|wochen?|monate?n?|jahre?n?|tage?n?
     |januar|februar|märz|mai|juni|juli|oktober|dezember|montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonntag
     |hier|aujourd['’]hui|demain|dernier|dernière|prochaine?|semaines?|mois|ans?|années?|jours?|janvier|février|mars|avril|juin
@@ -33,7 +33,7 @@ _TIME_WORDS = re.compile(
     |أمس|اليوم|غدا|الماضي|الماضية|القادم|القادمة|أسبوع|الأسبوع|شهر|الشهر|سنة|السنة|يناير|فبراير|مارس|أبريل|مايو|يونيو|يوليو
     |أغسطس|سبتمبر|أكتوبر|نوفمبر|ديسمبر|الاثنين|الثلاثاء|الأربعاء|الخميس|الجمعة|السبت|الأحد
     )\b
-    |昨日|今日|明日|一昨日|先週|来週|今週|先月|来月|今月|去年|来年|今年|\d+[年月日]|[月火水木金土日]曜日?
+    |昨日|今日|明日|一昨日|先週|来週|今週|先月|来月|今月|去年|来年|今年|(?<!\d)\d++[年月日]|[月火水木金土日]曜日?
     |昨天|今天|明天|前天|后天|上周|下周|上个月|下个月|明年|前年|星期[一二三四五六日天]|周[一二三四五六日]
     """,
     re.VERBOSE,

@@ -8,8 +8,11 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
+from hashlib import blake2b
+from itertools import pairwise
+from typing import Literal
 
-from memory.recall.languages import is_function_word, plausible, script_language, stem
+from memory.recall.languages import LONGEST_WORD, is_function_word, plausible, script_language, stem
 
 Token = tuple[str, ...]
 
@@ -19,6 +22,9 @@ _SYMBOLS = "\u2600-\u27bf\U0001f300-\U0001faff"
 _PIECES = re.compile(rf"([{_UNSPACED}]+)|((?:(?![{_UNSPACED}])[^\W_]|[{_MARKS}])+)|([{_SYMBOLS}])")
 _ASCII_WORDS = re.compile(r"[a-z0-9]+")
 _POSSESSIVE = re.compile(r"['’](?:s\b|(?=\s|$))")
+_UNSPACED_CHARACTER = re.compile(rf"[{_UNSPACED}]")
+_MANY_MARKS = re.compile(r"[^\w\s\x00-\x7f]{32}")
+_EXPANSION = 4
 _STRIPPED = re.compile("[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670]")
 _LETTERS = str.maketrans(
     {
@@ -51,17 +57,35 @@ def _normalise(text: str) -> str:
     if text.isascii():
         text = text.lower()
     else:
-        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+        # What single characters expand to is cut off where it makes the text several times as long.
+        most = max(LONGEST_WORD, _EXPANSION * len(text))
+        text = _composed("NFKC", _composed("NFKC", text)[:most].casefold())[:most]
     return _POSSESSIVE.sub("", text)
 
 
-@lru_cache(maxsize=131_072)
 def fold(word: str) -> str:
     """A normalised word without accents, vowel points and letter variants."""
     if word.isascii():
         return word
-    bare = _STRIPPED.sub("", unicodedata.normalize("NFD", word))
-    return unicodedata.normalize("NFC", bare).translate(_LETTERS) or word
+    return _kept_fold(word) if len(word) <= LONGEST_WORD else _folded(word)
+
+
+@lru_cache(maxsize=32_768)
+def _kept_fold(word: str) -> str:
+    return _folded(word)
+
+
+def _folded(word: str) -> str:
+    bare = _STRIPPED.sub("", _composed("NFD", word))
+    return _composed("NFC", bare).translate(_LETTERS) or word
+
+
+def _composed(form: Literal["NFC", "NFD", "NFKC"], text: str) -> str:
+    """`text` in a normal form. To order a run of combining marks takes the square of its length: a run is cut."""
+    if _MANY_MARKS.search(text) is None:
+        return unicodedata.normalize(form, text)
+    cuts = [0, *(match.end() for match in _MANY_MARKS.finditer(text)), len(text)]
+    return "".join(unicodedata.normalize(form, text[start:end]) for start, end in pairwise(cuts))
 
 
 def words(text: str) -> list[str]:
@@ -89,9 +113,15 @@ def tokens_of(pieces: Sequence[str], languages: Sequence[str] | None = None) -> 
     return found
 
 
-@lru_cache(maxsize=131_072)
 def _variants(word: str, languages: tuple[str, ...]) -> Token:
-    """The distinct terms one word is found by under each of `languages`."""
+    """The distinct terms one word is found by under each of `languages`; a word beyond any is found by its hash."""
+    if len(word) > LONGEST_WORD:
+        return (blake2b(fold(word).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),)
+    return _kept_variants(word, languages)
+
+
+@lru_cache(maxsize=32_768)
+def _kept_variants(word: str, languages: tuple[str, ...]) -> Token:
     folded = fold(word)
     script = script_language(word)
     if script == "" or len(word) < 3 or word.isdigit():
@@ -108,7 +138,7 @@ def _variants(word: str, languages: tuple[str, ...]) -> Token:
 
 def _is_unspaced(piece: str) -> bool:
     """Whether the piece is of a script that writes no spaces between words (or glues particles to them)."""
-    return piece[0] >= "\u0e00" and re.match(rf"[{_UNSPACED}]", piece) is not None
+    return piece[0] >= "\u0e00" and _UNSPACED_CHARACTER.match(piece) is not None
 
 
 def _grams(run: str) -> list[Token]:

@@ -4,12 +4,16 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 
-from memory.model import Interpreted, Json, MessageFilter, Role
+from memory.model import QUERY_LENGTH, Interpreted, Json, MessageFilter, Role
 from memory.recall.date_bounds import Period
 from memory.recall.dates import periods
 from memory.recall.query import Question, strip_names
 from memory.recall.terms import query_tokens
 from memory.text.plain import plain
+
+_MOST_TOKENS = 400
+_MOST_PERIODS = 20
+"""Each is weighed against every message of the scope: a question says what it means well within these."""
 
 _WHEN = re.compile(
     r"\b(?:when|how long|since when|what (?:year|month|date|day|time)|which (?:year|month|date|day)|how (?:many|much) (?:days|weeks"
@@ -27,13 +31,13 @@ _YOU_SAID = re.compile(
     r"|answer|provide|share|show|come up)"
     r"|\byou(?:'ve|'d)? (?:\w+ )?(?:recommended|suggested|advised|told|said|mentioned|proposed|gave|listed|wrote|explained|answered"
     r"|provided|shared|showed|came up)\b|\byour (?:recommendations?|suggestions?|advice|answer|list|reply|explanation|tips?)\b"
-    r"|\b(?:hast|hattest) du\b.*\b(?:empfohlen|vorgeschlagen|gesagt|geraten|erwähnt)|\bempfahlst du|\bdein(?:e[rnm]?)? (?:rat|tipps?"
-    r"|empfehlung(?:en)?|vorschl[aä]ge?)\b|\bhaben sie\b.*\b(?:empfohlen|vorgeschlagen|gesagt|geraten)"
-    r"|\b(?:as-tu|tu (?:m')?as|avez-vous|vous (?:m')?avez)\b.*\b(?:recommandée?s?|conseillée?s?|suggérée?s?|proposée?s?|dite?s?)"
+    r"|\b(?:hast|hattest) du\b.{0,120}\b(?:empfohlen|vorgeschlagen|gesagt|geraten|erwähnt)|\bempfahlst du|\bdein(?:e[rnm]?)? (?:rat|tipps?"
+    r"|empfehlung(?:en)?|vorschl[aä]ge?)\b|\bhaben sie\b.{0,120}\b(?:empfohlen|vorgeschlagen|gesagt|geraten)"
+    r"|\b(?:as-tu|tu (?:m')?as|avez-vous|vous (?:m')?avez)\b.{0,120}\b(?:recommandée?s?|conseillée?s?|suggérée?s?|proposée?s?|dite?s?)"
     r"|\b(?:me )?(?:recomendaste|sugeriste|dijiste|aconsejaste|propusiste)\b|\bvocê (?:me )?(?:recomendou|sugeriu|disse|indicou)\b"
     r"|\b(?:mi )?hai (?:\w+ )?(?:consigliato|suggerito|detto|raccomandato|proposto)\b"
-    r"|\b(?:heb|had) je\b.*\b(?:aanbevolen|aangeraden|gezegd|voorgesteld)|\bты (?:\w+ )?(?:посоветовал\w*|рекомендовал\w*|предложил\w*"
-    r"|сказал\w*)|نصحتني|اقترحت|أوصيت|おすすめして|勧めて|すすめて|提案して|教えてくれ|你(?:\w*)(?:推荐|建议|说)"
+    r"|\b(?:heb|had) je\b.{0,120}\b(?:aanbevolen|aangeraden|gezegd|voorgesteld)|\bты (?:\w+ )?(?:посоветовал\w*|рекомендовал\w*|предложил\w*"
+    r"|сказал\w*)|نصحتني|اقترحت|أوصيت|おすすめして|勧めて|すすめて|提案して|教えてくれ|你\w{0,20}(?:推荐|建议|说)"
 )
 _GATHERS = re.compile(
     r"\bhow many\b|\bhow often\b|\blist\b|\bin what ways\b|\ball (?:the|of|my)\b|\b(?:kinds|types|sorts) of\b"
@@ -49,18 +53,19 @@ def understood(
     query: str, participants: Sequence[str], languages: Sequence[str], now: datetime, where: MessageFilter
 ) -> Question:
     """What `query` asks, by participants' names, the languages that the messages are in, and the local time `now`."""
+    query = query[:QUERY_LENGTH]
     names = strip_names(query, participants)
     plain = _normalise_question(query)
     return Question(
         text=query,
         bare=names.bare,
-        tokens=tuple(query_tokens(query, languages)),
-        bare_tokens=tuple(query_tokens(names.bare, languages)),
+        tokens=tuple(query_tokens(query, languages)[:_MOST_TOKENS]),
+        bare_tokens=tuple(query_tokens(names.bare, languages)[:_MOST_TOKENS]),
         named=names.named,
         role=None if where.role else _role(plain),
         asks_when=_WHEN.search(plain) is not None,
         gathers=_GATHERS.search(plain) is not None,
-        periods=periods(query, now),
+        periods=periods(query, now)[:_MOST_PERIODS],
     )
 
 

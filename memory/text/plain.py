@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+_LOOKED_AT = 16
+
 
 def iso(moment: datetime, timespec: str = "auto") -> str:
     """ISO 8601 in UTC, ending in Z, with microseconds only where there are any (or as `timespec` says)."""
@@ -26,9 +28,15 @@ def plain(value: Any) -> Any:
     return value
 
 
+def beginning(text: str, limit: int) -> str:
+    """As much of `text` as is worth a look where `limit` characters are shown: room for white space and for what is
+    not shown at all."""
+    return text.lstrip()[: _LOOKED_AT * limit]
+
+
 def one_line(text: str, limit: int) -> str:
     """`text` with single spaces for all white space, its end cut off with a mark beyond `limit` characters."""
-    flat = " ".join(text.split())
+    flat = " ".join(beginning(text, limit).split())
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 

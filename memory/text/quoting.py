@@ -7,10 +7,11 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from memory.model import Json, Message
-from memory.text.plain import minute, one_line
+from memory.text.plain import beginning, minute, one_line
 from memory.text.tokens import json_text
 
 if TYPE_CHECKING:
@@ -41,21 +42,23 @@ im_sep endoftext bos eos important override policy
 """
 _NAME = (
     "(?:"
-    + "|".join(sorted((re.escape(n).replace("_", r"[\s_-]*") for n in _RESERVED.split()), key=len, reverse=True))
+    + "|".join(sorted((re.escape(n).replace("_", r"[\s_-]*+") for n in _RESERVED.split()), key=len, reverse=True))
     + ")"
 )
-_TAG = re.compile(rf"<(?=[\s/!|]*{_NAME}(?![a-z]))|<(?=\s*/?\s*\w+:\w)|<(?=/?s>)|<(?=\s*\|)|(?<=\|)\s*>", re.IGNORECASE)
-_ENTITY_TAG = re.compile(rf"&(?:lt|#0*60|#x0*3c);?(?=[\s/!|]*{_NAME}(?![a-z]))", re.IGNORECASE)
+_TAG = re.compile(
+    rf"<(?=[\s/!|]*+(?=[a-z]){_NAME}(?![a-z])|\s*+(?:/\s*+)?+\w++:\w|/?s>|\s*+\|)|(?<=\|)\s*+>", re.IGNORECASE
+)
+_ENTITY_TAG = re.compile(rf"&(?:lt|#0*+60|#x0*+3c);?(?=[\s/!|]*+(?=[a-z]){_NAME}(?![a-z]))", re.IGNORECASE)
 _BRACKET_TAG = re.compile(
-    r"\[(?=\s*/?\s*(?:inst|system|sys|assistant|developer|end of|tool_calls?|tool_results?|available_tools)\b)"
-    r"|<(?=<\s*/?\s*sys)|(?<=<)<(?=\s*/?\s*sys)",
+    r"\[(?=\s*+(?:/\s*+)?+(?:inst|system|sys|assistant|developer|end of|tool_calls?|tool_results?|available_tools)\b)"
+    r"|<(?=<\s*+(?:/\s*+)?+sys)|(?<=<)<(?=\s*+(?:/\s*+)?+sys)",
     re.IGNORECASE,
 )
 _ROLE_LINE = re.compile(
-    r"^(?P<before>[ \t>|#*_`~=\-\[({\"']*)"
+    r"^(?P<before>[ \t>|#*_`~=\-\[({\"']*+)"
     r"(?P<role>(?:new )?(?:system|developer|assistant|user|human|ai|instructions?|tool|function|admin(?:istrator)?)"
     r"(?: (?:message|prompt|notice|note|instructions?|override|result|response))?)"
-    r"(?P<after>[ \t*_`~\])}\"']*(?::|=|>|$))",
+    r"(?P<after>[ \t*_`~\])}\"']*+(?::|=|>|$))",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -86,7 +89,7 @@ def _without_markup(plain: str, shadow: str) -> str:
 
 def label(text: str, limit: int = NAME_LENGTH) -> str:
     """A name or id from outside for use inside a line of our own."""
-    return one_line(neutral(text).translate({ord("["): "(", ord("]"): ")", ord("|"): "/"}), limit)
+    return one_line(neutral(beginning(text, limit)).translate({ord("["): "(", ord("]"): ")", ord("|"): "/"}), limit)
 
 
 def quoted(text: str) -> str:
@@ -170,7 +173,7 @@ def cut(text: str, limit: int) -> str:
 
 def value_text(value: Json, limit: int = 400) -> str:
     """A user context value on one line: strings as they are, anything else as JSON; cut at `limit` characters."""
-    return one_line(neutral(value if isinstance(value, str) else json_text(value)), limit)
+    return one_line(neutral(beginning(value if isinstance(value, str) else json_text(value), limit)), limit)
 
 
 def shortened(text: str, tokens: int, counter: "TokenCounter", note: str = "shortened") -> str:
@@ -191,14 +194,15 @@ def _middle_cut(text: str, keep: int, note: str) -> str:
 
 # Joiners that Arabic, Indic scripts and emoji need between two of their own characters.
 _JOINED = "\u0590-\u0dff\u2600-\u27bf\ufe0f\U0001f000-\U0001faff"
-_JOINER = re.compile(f"(?<=[{_JOINED}])[\u200c\u200d](?=[{_JOINED}])")
+_LOOSE_JOINER = re.compile(f"(?<![{_JOINED}])[\u200c\u200d]|[\u200c\u200d](?![{_JOINED}])")
 
 
 def _visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
-    kept = {match.start() for match in _JOINER.finditer(text)}
-    return "".join(c if at in kept else _shown(c) for at, c in enumerate(text))
+    text = _LOOSE_JOINER.sub("", text)
+    changed = {ord(c): shown for c in set(text) - {"\u200c", "\u200d"} if (shown := _shown(c)) != c}
+    return text.translate(changed) if changed else text
 
 
 def _shown(character: str) -> str:
@@ -219,7 +223,8 @@ def _shadow(text: str) -> str:
     """The same length as `text`, with compatibility and look-alike characters folded to what they imitate."""
     if text.isascii():
         return text
-    return "".join(map(_folded, text))
+    changed = {ord(c): folded for c in set(text) if (folded := _folded(c)) != c}
+    return text.translate(changed) if changed else text
 
 
 _LOOKALIKES: Sequence[tuple[str, str]] = (
@@ -247,7 +252,5 @@ def _folded(character: str) -> str:
 
 def _with_quoted_roles(text: str, shadow: str) -> str:
     """Lines that begin like another speaker's or the system's are marked as part of the quotation."""
-    spots = [match.start("role") for match in _ROLE_LINE.finditer(shadow)]
-    for at in reversed(spots):
-        text = text[:at] + "(quoted) " + text[at:]
-    return text
+    spots = [0, *(match.start("role") for match in _ROLE_LINE.finditer(shadow)), len(text)]
+    return "(quoted) ".join(text[start:end] for start, end in pairwise(spots))

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,22 +15,22 @@ if TYPE_CHECKING:
 
     from memory.ports import TokenCounter
 
-_PIECES = re.compile(
-    r"(?P<word>[A-Za-z]+)|(?P<digits>[0-9]+)|(?P<breaks>[\n\r\t]+)|(?P<spaces> {2,}| (?=[0-9]))|(?P<mark>[\x21-\x7e])"
-    r"|(?P<wide>[^\x00-\x7f]+)|(?P<other>[\x00-\x1f\x7f])"
-)
-_FUNCTION_WORDS = frozenset(
-    re.findall(
-        r"\w+",
-        """a about after all also am an and any are as at back be because been before but by can could did do does for
-        from get go got had has have he her here him his how i if in into is it its just know like me more my need no
-        not now of on one or our out over she so some than that the their them then there they think this time to too
-        up us want was we well went were what when which who will with would yes you your""",
-    )
-)
+_WORDS = re.compile(r"[A-Za-z]+")
+_SPACES = re.compile(r" {2,}| (?=[0-9])")
+_WIDE = re.compile(r"[^\x00-\x7f]+")
+_HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
+_FUNCTION_WORDS_TEXT = """
+a about after all also am an and any are as at back be because been before but by can could did do does for from get go
+got had has have he her here him his how i if in into is it its just know like me more my need no not now of on one or
+our out over she so some than that the their them then there they think this time to too up us want was we well went
+were what when which who will with would yes you your
+"""
+_FUNCTION_WORDS = frozenset(_FUNCTION_WORDS_TEXT.split())
 _CASE_CHANGE = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]")
 _NO_WORD = re.compile(r"[^aeiouyAEIOUY]{5}")
 _LONG = 40_000
+_VERY_LONG = 400_000
+_KEPT_LINE = 512
 # (first code point, last, tokens a character): the worst that common vocabularies (100k and 200k byte-pair, Claude's
 # older one, Qwen, Mistral, DeepSeek) needed for ordinary prose, rounded up. Scripts not listed cost their UTF-8 bytes.
 _SCRIPTS = (
@@ -66,7 +67,9 @@ class TokenizerTokens:
         self._tokenizer = tokenizer
 
     def count(self, text: str) -> int:
-        """Tokens of `text`, exactly."""
+        """Tokens of `text`, exactly; texts beyond 400,000 characters are counted by their bytes."""
+        if len(text) > _VERY_LONG:
+            return _bound(text)
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
 
@@ -82,7 +85,7 @@ def tokenizer_counter(path_or_name: str) -> "TokenCounter":
     try:
         if file.is_file():
             return TokenizerTokens(Tokenizer.from_file(str(file)))
-        if path.suffix != ".json" and not path.is_absolute() and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", path_or_name):
+        if path.suffix != ".json" and not path.is_absolute() and _HUB_NAME.fullmatch(path_or_name):
             return TokenizerTokens(Tokenizer.from_pretrained(path_or_name))
     except Exception as error:  # the library raises bare Exception
         raise Invalid(
@@ -110,22 +113,25 @@ def _estimate(text: str) -> int:
     return min(sum(map(_line, lines)) + len(lines) - 1, _bound(text))
 
 
-@lru_cache(maxsize=16_384)
 def _line(text: str) -> int:
-    words = re.findall(r"[A-Za-z]+", text)
+    return _kept_line(text) if len(text) <= _KEPT_LINE else _counted(text)
+
+
+@lru_cache(maxsize=8192)
+def _kept_line(text: str) -> int:
+    return _counted(text)
+
+
+def _counted(text: str) -> int:
+    """Words, wide characters and runs of spaces by their own prices; every other character but a space costs one."""
+    words = _WORDS.findall(text)
     common = sum(word.lower() in _FUNCTION_WORDS for word in words)
     english = common * 5 >= len(words)
-    total = 0.0
-    for match in _PIECES.finditer(text):
-        kind, piece = match.lastgroup, match.group()
-        if kind == "word":
-            total += _word(piece, english)
-        elif kind == "spaces":
-            total += 1 + len(piece) // 4
-        elif kind == "wide":
-            total += sum(map(_wide, piece))
-        else:
-            total += len(piece)
+    wide = "" if text.isascii() else "".join(_WIDE.findall(text))
+    total: float = len(text) - len(wide) - sum(map(len, words)) - text.count(" ")
+    total += sum(_word(word, english) for word in words)
+    total += sum(1 + len(spaces) // 4 for spaces in _SPACES.findall(text))
+    total += sum(_wide(character) * count for character, count in Counter(wide).items())
     return min(math.ceil(total * 1.05), _bound(text))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from memory.model import Commitment, Fact, Message, Session, Summary, UserContextEntry
-from memory.text.plain import folded, minute
+from memory.text.plain import beginning, folded, minute
 from memory.text.quoting import label, neutral, quoted, value_text
 
 _BULLET = re.compile(r"^- (?:\[\d+\] )?")
@@ -21,7 +21,7 @@ def day(moment: datetime) -> str:
 
 def flat(text: str, limit: int) -> str:
     """Text from outside on one line, cut at a word before `limit` characters."""
-    line = " ".join(neutral(text).split())
+    line = " ".join(neutral(beginning(text, limit)).split())
     if len(line) <= limit:
         return line
     cut = line.rfind(" ", limit // 2, limit - 1)

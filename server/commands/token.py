@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from memory.model import ApiToken
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_LIFETIME = re.compile(r"(\d{1,5})([mhdw])")
 RIGHTS = get_args(Right)
 
 
@@ -121,7 +122,7 @@ def read_lifetime(text: str) -> timedelta | None:
     """How long a token is good; None for ever. Errors: Invalid."""
     if text == "never":
         return None
-    found = re.fullmatch(r"(\d{1,5})([mhdw])", text)
+    found = _LIFETIME.fullmatch(text)
     if found is None or int(found[1]) == 0:
         raise Invalid("--expires", f"is {shown(text)}", "give a time such as 90d, 12h or 4w, or never")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})

@@ -20,6 +20,10 @@ _METADATA_CACHE: Final = 64 << 20
 _ANSWER_SECONDS: Final = 60.0
 _SURROUNDINGS: Final = frozenset({1, 5, 12, 13, 16, 19, 23, 24, 26, 27, 28, 30, 32, 112, 116, 122})
 """Error numbers that speak of the machine (disk full, read-only, too many files, …), not of the index."""
+_OS_ERROR: Final = re.compile(r"os error (\d+)")
+_PATH: Final = re.compile(r",? ?/[^ ,]*+")
+_PLACE: Final = re.compile(r"\.rs:\d++:\d++")
+_SCHEME: Final = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]++://")
 
 
 class _Closed(Exception):
@@ -36,7 +40,7 @@ class LanceFailed(Exception):
         text = " ".join(str(error).split())
         self.reason = _readable(text) or type(error).__name__
         super().__init__(self.reason)
-        numbers = {int(number) for number in re.findall(r"os error (\d+)", text)}
+        numbers = {int(number) for number in _OS_ERROR.findall(text)}
         if isinstance(error, OSError) and error.errno is not None:
             numbers.add(error.errno)
         self.surroundings = bool(numbers & _SURROUNDINGS) or isinstance(error, _OURS)
@@ -45,7 +49,12 @@ class LanceFailed(Exception):
 
 def _readable(text: str) -> str:
     """LanceDB's message without the places in its source code, cut to one short line."""
-    return re.sub(r",? ?(?:/[^ ,]*)?/[^ ,]*\.rs:\d+:\d+", "", text).strip(" ,.")[:200]
+
+    def without_place(path: re.Match[str]) -> str:
+        place = _PLACE.search(path.group())
+        return path.group()[place.end() :] if place else path.group()
+
+    return _PATH.sub(without_place, text).strip(" ,.")[:200]
 
 
 def located(uri: str | Path) -> str:
@@ -53,7 +62,7 @@ def located(uri: str | Path) -> str:
     text = str(uri)
     if text.startswith("file://"):
         text = url2pathname(urlsplit(text).path)
-    return text if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) else str(Path(text).expanduser().absolute())
+    return text if _SCHEME.match(text) else str(Path(text).expanduser().absolute())
 
 
 class Connection:

@@ -14,13 +14,14 @@ _MICROSECOND = timedelta(microseconds=1)
 # PostgreSQL's text holds no NUL, and UTF-8 no half of a surrogate pair. A control character that nobody types escapes
 # them, and itself, on both databases alike: every Python string comes back as it was, and may be asked for.
 _ESCAPE = "\x1a"
+_UNSTORABLE = re.compile("[\0\x1a\ud800-\udfff]")
 _ESCAPED = re.compile(_ESCAPE + "([0-9a-f]{4})")
 
 
 def to_stored(value: str) -> str:
     if "\0" not in value and _ESCAPE not in value and _encodes(value):
         return value
-    return re.sub("[\0\x1a\ud800-\udfff]", lambda found: f"{_ESCAPE}{ord(found[0]):04x}", value)
+    return _UNSTORABLE.sub(lambda found: f"{_ESCAPE}{ord(found[0]):04x}", value)
 
 
 def from_stored(value: str) -> str:

@@ -1,6 +1,5 @@
 """The FastAPI application below /api/v1, and how it refuses."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -81,12 +80,16 @@ def _http(request: Request, error: Exception) -> Response:
 def allowed_methods(request: Request) -> set[str]:
     """The methods of every route at the request's address, as the document has them."""
     path = request.scope["path"]
-    matching = (
-        operations
-        for template, operations in request.app.openapi()["paths"].items()
-        if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), path)
-    )
+    matching = (operations for template, operations in request.app.openapi()["paths"].items() if _fits(template, path))
     return {method.upper() for operations in matching for method in operations}
+
+
+def _fits(template: str, path: str) -> bool:
+    """Whether `path` has the template's parts, anything in the place of a parameter."""
+    wanted, given = template.split("/"), path.split("/", template.count("/") + 1)
+    return len(wanted) == len(given) and all(
+        part == other or (part.startswith("{") and other != "") for part, other in zip(wanted, given, strict=True)
+    )
 
 
 def _unforeseen(_: Request, __: Exception) -> Response:

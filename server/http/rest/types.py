@@ -20,6 +20,7 @@ from server.wire.schemas import CommitmentIn, MessageFields, NoteIn, StrategyFie
 from server.wire.values import Since, Until, checked_size, count, wrong_value
 
 _CONTROL = r"\x00-\x1f\x7f-\x9f"
+_CONTROLS = re.compile(f"[{_CONTROL}]")
 _INNER = rf"[^{_CONTROL}]*"
 _EDGE = rf"[^\s{_CONTROL}]"
 NAME_PATTERN = rf"^{_INNER}$"
@@ -30,7 +31,7 @@ _WORDS_SCHEMA = {"type": "string", "pattern": _EDGE}
 
 
 def _checked_name(text: str) -> str:
-    if re.search(f"[{_CONTROL}]", text):
+    if _CONTROLS.search(text):
         raise wrong_value("holds a control character", "give printable characters only")
     return checked_size(text).strip()
 

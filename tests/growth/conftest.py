@@ -1,0 +1,6 @@
+"""The growth tests' texts and subjects stand in modules beside them."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

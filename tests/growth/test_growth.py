@@ -1,0 +1,141 @@
+"""No text freezes a server: time grows with the length of a text alone, whatever the text.
+
+Times are of this process's own work, the best of three, so that what else the machine does has no part in them.
+"""
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from subjects import (
+    ELSEWHERE,
+    EXCLUDED,
+    OBJECTS,
+    functions,
+    made_in_functions,
+    modules,
+    patterns,
+    subjects,
+    takers,
+)
+from texts import of_length
+
+from memory.errors import BackstoryError
+
+SHORT, LONG = 4_000, 16_000
+MOST = 0.050
+"""Seconds for 16,000 characters."""
+GROWTH = 6
+"""How many times as long four times the text may take."""
+LOADED_FOR = ("Hindi", "Korean", "Hebrew", "digits")
+FLOOR = 0.020
+"""Seconds below which growth is not judged: noise is as large."""
+GLANCE = FLOOR / 16
+"""What 4,000 characters take at most where even a square of the length stays below the floor."""
+
+
+def spent(call: Callable[[], object]) -> float:
+    gc.disable()  # what is collected meanwhile is the whole test's, not this text's
+    begun = time.process_time()
+    try:
+        call()
+    except BackstoryError:
+        pass  # a refusal is an answer
+    finally:
+        took = time.process_time() - begun
+        gc.enable()
+    return took
+
+
+def faults(name: str, made: Callable[[str], Callable[[], object]], forget: Callable[[], object]) -> list[str]:
+    """What is wrong with the times that the calls take which `made` makes of the texts."""
+
+    def best(text: str) -> float:
+        call = made(text)
+        return min((forget(), spent(call))[1] for _ in range(3))
+
+    found = []
+    for kind in LOADED_FOR:  # a library that is imported when it is first needed
+        spent(made(of_length(100)[kind]))
+    for kind, short in of_length(SHORT).items():
+        forget()
+        if spent(made(short)) < GLANCE or (first := best(short)) < GLANCE:
+            continue
+        last = best(of_length(LONG)[kind])
+        if last > MOST:
+            found.append(f"{name} takes {last * 1000:.0f} ms for 16,000 characters of {kind}")
+        elif last > FLOOR and last > GROWTH * first:
+            found.append(
+                f"{name} takes {last / first:.1f} times as long for four times as much {kind} ({last * 1000:.0f} ms)"
+            )
+    return found
+
+
+def caches() -> dict[str, Any]:
+    """Every cache of the packages, by name."""
+    return {
+        f"{module.__name__.rpartition('.')[2]}.{name}": value
+        for module in modules("memory", "inference", "storage", "server")
+        for name, value in vars(module).items()
+        if hasattr(value, "cache_parameters") and value.__module__ == module.__name__
+    }
+
+
+@pytest.fixture(scope="module")
+def forget() -> Callable[[], object]:
+    """Empties what keeps answers by the texts they were for: a text is new to a server but once."""
+    kept = [value for name, value in caches().items() if name != "date_words.lexicon"]
+    return lambda: [one.cache_clear() for one in kept]
+
+
+def test_every_pattern_is_linear() -> None:
+    found = []
+    for name, pattern in patterns().items():
+        found += faults(f"{name}.finditer", lambda t, p=pattern: lambda: sum(1 for _ in p.finditer(t)), int)
+        found += faults(f"{name}.fullmatch", lambda t, p=pattern: lambda: p.fullmatch(t), int)
+    assert found == []
+
+
+def test_no_pattern_is_made_where_it_is_not_found() -> None:
+    # The names of participants, escaped: they repeat nothing. `strip_names` is fed below.
+    assert set(made_in_functions()) <= {"query.strip_names"}
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_every_function_that_takes_a_text_is_linear(part: int, forget: Callable[[], object]) -> None:
+    found = []
+    for subject in subjects()[part::4]:
+        found += faults(subject.name, subject.fed, forget)
+    assert found == []
+
+
+def test_every_class_that_takes_a_text_is_known() -> None:
+    unknown = takers() - set(OBJECTS) - ELSEWHERE
+    assert not unknown, "add one to OBJECTS of subjects.py, or say in ELSEWHERE why it is fed over HTTP alone"
+    assert not ELSEWHERE - takers()
+
+
+def test_what_is_left_out_is_there() -> None:
+    assert set(EXCLUDED) <= {name for name, _, _ in functions()}
+
+
+def test_no_cache_keeps_a_long_text(forget: Callable[[], object]) -> None:
+    forget()
+    for subject in subjects():
+        for kind in ("one letter", "hexadecimal", "random letters", "Chinese", "Hindi", "marks"):
+            spent(subject.fed(of_length(SHORT)[kind]))
+    unbounded = [name for name, one in caches().items() if one.cache_parameters()["maxsize"] is None]
+    assert unbounded == ["date_words.lexicon"]  # by the names of languages
+    for name, one in caches().items():
+        assert max(map(len, kept_texts(one)), default=0) <= 512, f"{name} keeps a long text"
+
+
+def kept_texts(cache: object, depth: int = 5) -> Iterator[str]:
+    """The texts that a cache holds on to, as keys or as values."""
+    for kept in gc.get_referents(cache):
+        if isinstance(kept, str):
+            yield kept
+        elif (depth and isinstance(kept, dict | tuple | list)) or type(kept).__name__ == "_lru_list_elem":
+            yield from kept_texts(kept, depth - 1)
