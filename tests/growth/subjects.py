@@ -19,8 +19,7 @@ import numpy as np
 from inference.summarizers.sentences import Sentence, sentences
 from memory.model import Message, Owner
 from memory.ports import TokenCounter
-from memory.recall.languages import MAIN_LATIN
-from memory.recall.passages import PassageAnalyzer
+from memory.recall.passages import analyzer
 from memory.text.tokens import EstimatedTokens
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -41,11 +40,13 @@ RECORD = {
 # By module and name, as in "quoting.neutral": why it is fed no text of a caller's, or not alone.
 EXCLUDED = {
     "api_tokens._digest": "hashes a secret of the server's own",
+    "corpus._products": "takes vectors",
     "corpus._counts": "takes terms, which terms.tokens makes",
+    "date_bounds._suits": "takes the name of a unit, and arrays",
+    "date_bounds.beside": "takes the name of a unit",
     "date_scan._day_first": "takes what a pattern has found, a few figures",
     "date_scan._marked": "takes a match of a fixed vocabulary",
     "date_words.lexicon": "takes the name of a language",
-    "dates._suits": "takes the name of a unit, and arrays",
     "dates_elsewhere.read_dates": "takes the name of a locale as well; its own test is below",
     "embedders.load_embedder": "takes a setting",
     "extractive._after": "compares what a fold holds",
@@ -63,11 +64,12 @@ EXCLUDED = {
     "ranking.score": "takes weights and arrays",
     "request.bounded": "takes a filter",
     "reranking.reranked": "asks a model",
+    "results.strategy": "takes a strategy, which strategies.read_strategy has checked",
     "sampling.answered": "takes a model's answer; prompting.read_answer reads it",
     "searching._looked_at": "takes arrays",
     "summarizing._first_answer": "asks a model",
-    "terms._fold": "kept in a cache, so its caller hands it short words alone",
-    "terms._variants": "kept in a cache, so its caller hands it short words alone",
+    "terms._kept_fold": "kept in a cache, so its caller hands it short words alone",
+    "terms._kept_variants": "kept in a cache, so its caller hands it short words alone",
     "tokens._kept_line": "kept in a cache, so its caller hands it short lines alone",
     "tokens._wide": "takes one character",
     "tokens.tokenizer_counter": "takes a setting",
@@ -162,11 +164,11 @@ def subjects() -> tuple[Subject, ...]:
     """Every function of memory and inference, and every method that can be called on an object made of a text."""
     found = []
     for function_name, call, function in functions():
-        found += _subject(function_name, call, typing.get_type_hints(function), function)
+        found += _subject(function_name, call, hints_of(function), function)
     for name, one in OBJECTS.items():
         for method in [m for m in dir(type(one)) if inspect.isfunction(getattr(type(one), m)) and m != "__init__"]:
             bound = getattr(one, method)
-            found += _subject(f"{name}.{method}", bound, typing.get_type_hints(bound), bound)
+            found += _subject(f"{name}.{method}", bound, hints_of(bound), bound)
     return tuple(found)
 
 
@@ -182,6 +184,20 @@ def functions() -> tuple[tuple[str, Callable[..., Any], Callable[..., Any]], ...
     return tuple(found)
 
 
+def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """Its types, those too that are imported for type checkers alone."""
+    try:
+        return typing.get_type_hints(function)
+    except NameError:
+        return typing.get_type_hints(function, localns=_classes())
+
+
+@cache
+def _classes() -> dict[str, Any]:
+    every = (vars(module) for module in modules("memory", "inference"))
+    return {name: value for names in every for name, value in names.items() if isinstance(value, type)}
+
+
 def takers() -> set[str]:
     """The classes of memory and inference with a method that takes a text, contracts left out."""
     found = set()
@@ -190,7 +206,7 @@ def takers() -> set[str]:
             if isinstance(value, type) and value.__module__ == module.__name__ and not is_contract(value):
                 methods = [method for method in vars(value).values() if inspect.isfunction(method)]
                 methods = [method for method in methods if not method.__name__.startswith("__")]
-                if any(holds_text(h) for m in methods for n, h in typing.get_type_hints(m).items() if n != "return"):
+                if any(holds_text(h) for m in methods for n, h in hints_of(m).items() if n != "return"):
                     found.add(name)
     return found
 
@@ -199,13 +215,17 @@ def is_contract(kind: type) -> bool:
     return getattr(kind, "_is_protocol", False)
 
 
-FIXED = {"language": "english", "languages": MAIN_LATIN}
+FIXED = {
+    "language": "english",
+    "languages": ("english", "german", "french", "spanish", "portuguese", "italian", "dutch"),
+}
 OBJECTS: Mapping[str, Any] = {
     "EstimatedTokens": EstimatedTokens(),
-    "PassageAnalyzer": PassageAnalyzer(),
+    "_PassageAnalyzer": analyzer(),
 }
 ELSEWHERE = {
     "AskedSummarizer",
+    "Calendar",
     "Batch",
     "Corpus",
     "ExtractiveSummarizer",
@@ -234,7 +254,9 @@ def _subject(name: str, call: Callable[..., Any], hints: dict[str, Any], signed:
     given = inspect.signature(signed).parameters
     needed = {n: h for n, h in hints.items() if given[n].default in (inspect.Parameter.empty, None)}
     takes_text = any(holds_text(hint) for hint in needed.values())
-    of_the_record = any(getattr(hint, "__name__", "") in RECORD for hint in hints.values())
+    of_the_record = any(
+        getattr(part, "__name__", "") in RECORD for hint in hints.values() for part in (hint, *typing.get_args(hint))
+    )
     if not takes_text or of_the_record or name in EXCLUDED:
         return []
     return [Subject(name, call, needed)]
