@@ -22,15 +22,14 @@ def hasty_switches() -> Iterator[None]:
 
 @pytest.mark.usefixtures("hasty_switches")
 def test_threads_do_not_disturb_each_other() -> None:
-    uncached = stem.__wrapped__
-    alone = [uncached(word, "english") for word in WORDS]
+    alone = [stem(word, "english") for word in WORDS]
     wrong: list[object] = []
 
     def work() -> None:
         try:
             for _ in range(30):
                 wrong.extend(
-                    got for word, right in zip(WORDS, alone, strict=True) if (got := uncached(word, "english")) != right
+                    got for word, right in zip(WORDS, alone, strict=True) if (got := stem(word, "english")) != right
                 )
         except Exception as error:
             wrong.append(error)
