@@ -8,6 +8,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 log = logging.getLogger("backstory.app")
+_LONGEST = 1000
 
 
 def zone_named(text: str) -> tzinfo:
@@ -16,6 +17,8 @@ def zone_named(text: str) -> tzinfo:
     Errors: ValueError for anything else.
     """
     name = text.removeprefix(":")
+    if len(name) > _LONGEST:
+        raise ValueError("no zone has so long a name")
     try:
         if Path(name).is_absolute():
             with Path(name).open("rb") as file:
