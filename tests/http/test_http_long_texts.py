@@ -36,6 +36,9 @@ def test_long_texts_keep_nobody_waiting(hosted: Any, kind: str) -> None:
     texts, name = TEXTS[kind], kind.replace(" ", "-")
     mallory, ben = hosted.token("t1", f"mallory-{name}"), hosted.token("t1", "ben")
 
+    _call(hosted, mallory, "record_messages", {"messages": [{"role": "user", "content": "Good morning."}]})
+    _call(hosted, mallory, "search_conversation_history", {"query": "morning"})  # all is loaded that is loaded late
+
     def call(tool: str, **arguments: Any) -> dict[str, Any]:
         began = time.monotonic()
         answer = _call(hosted, mallory, tool, arguments)
