@@ -139,9 +139,19 @@ class Message:
     digest: str = ""
 
 
+# Hashed in every message, absent or not, as from the first. A field that came later defaults to None and is hashed only
+# where it has a value, so what was recorded before it keeps its digest: nothing is ever added here or taken away.
+_ALWAYS_HASHED = frozenset({
+    "message_id", "session_id", "seq", "role", "content", "occurred_at", "recorded_at", "client_id", "project_id",
+    "channel", "agent", "speaker", "tool_name", "tool_call_id", "tool_arguments", "intent", "intent_confidence",
+    "entities", "metadata", "status",
+})  # fmt: skip
+
+
 def digest_of(message: Message) -> str:
     """Hex SHA-256 over all that was recorded, its place included; independent of the database it is kept in."""
-    recorded = {f.name: getattr(message, f.name) for f in fields(message) if f.name != "digest"}
+    given = {f.name: getattr(message, f.name) for f in fields(message) if f.name != "digest"}
+    recorded = {name: value for name, value in given.items() if name in _ALWAYS_HASHED or value is not None}
     return sha256(json.dumps(recorded, sort_keys=True, default=_in_utc).encode()).hexdigest()
 
 

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -181,3 +181,25 @@ def test_sums_of_digests_know_no_order_and_take_back() -> None:
     assert remove_digest(total, some) == add_digest("", [])
     assert remove_digest(total, some[:1]) != total
     assert len(total) == 64
+
+
+@dataclass(frozen=True, slots=True)
+class LaterMessage(Message):
+    """A message of a time when messages have one more field."""
+
+    mood: str | None = None
+
+
+def test_a_digest_stays_as_it_was_first_made() -> None:
+    bare = Message("m", "s", 1, "user", "words", AT, AT + timedelta(1))
+    full = replace(bare, client_id="m", tool_arguments={"n": 1}, intent="ask", metadata={"é": None}, status="partial")
+    assert digest_of(bare) == "9869f06d87fb057577cd6f6476ff616a38516afd2cb8c59827f891cb0f076ac8"
+    assert digest_of(full) == "f2314e5d22b70ba69646d7338467e6bd51c74f5b42279c4b8a222a2dd6a51c23"
+
+
+def test_a_field_that_came_later_is_watched_and_changes_no_older_digest() -> None:
+    given: dict[str, Any] = {"channel": "sms", "intent": "ask", "entities": ["x"]}
+    old = Message("m", "s", 1, "user", "words", AT, AT, **given)
+    assert digest_of(LaterMessage("m", "s", 1, "user", "words", AT, AT, **given)) == digest_of(old)
+    moods = [LaterMessage("m", "s", 1, "user", "words", AT, AT, **given, mood=mood) for mood in ("glad", "sad", "")]
+    assert len({digest_of(message) for message in (old, *moods)}) == 4
