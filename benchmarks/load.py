@@ -26,14 +26,14 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import psutil
 from load_clients import Dropped, HttpClient, Refused, SseClient, Wire
 
 HERE = Path(__file__).parent
 TOPICS = ["boiler", "lease", "garden", "invoice", "holiday", "bicycle", "doctor", "recipe", "school", "train"]
-Client = HttpClient | SseClient
+Client: TypeAlias = HttpClient | SseClient
 
 
 @dataclass
@@ -238,9 +238,9 @@ async def restarted(server: Served, times: int, within: float) -> list[float]:
     return stops
 
 
-async def connections(server: Served, token: str, count: int) -> list[dict[str, float]]:
+async def connections(server: Served, token: str, count: int) -> list[dict[str, float | str]]:
     """Opens and drops connections of every kind; memory as it goes."""
-    samples = []
+    samples: list[dict[str, float | str]] = []
 
     async def one(n: int) -> None:
         kind = n % 3
@@ -258,7 +258,7 @@ async def connections(server: Served, token: str, count: int) -> list[dict[str, 
                 await http.call("list_sessions", {})
                 http.vanish()
         except (Dropped, Refused, OSError) as error:
-            samples.append({"error": 1.0, "what": str(error)})  # type: ignore[dict-item]  # shown as it is
+            samples.append({"error": 1.0, "what": str(error)})
 
     step = max(count // 10, 1)
     for first in range(0, count, 50):

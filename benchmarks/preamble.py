@@ -97,7 +97,7 @@ def fill(store: SqlRecordStore, sessions: int, turns: int) -> None:
     user_context.upsert(store, OWNER, {"name": "Ana Sousa", "preferred_name": "Ana"}, clock=clock)
     for category in ("preference", "fact", "state"):
         values = {f"{category} {n}": f"about the {chance.choice(THINGS)} {n}" for n in range(13)}
-        user_context.upsert(store, OWNER, values, category=category, clock=clock)  # type: ignore[arg-type]
+        user_context.upsert(store, OWNER, values, category=category, clock=clock)
 
 
 def in_process(store: SqlRecordStore, runs: int) -> dict[str, dict[str, float]]:

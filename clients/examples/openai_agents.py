@@ -18,11 +18,14 @@ from agents import Agent, Runner
 from agents.items import TResponseInputItem
 from agents.mcp import MCPServer, MCPServerSse, MCPServerStdio, MCPServerStreamableHttp
 from agents.memory import SessionSettings
+from mcp.types import TextContent, TextResourceContents
 
 ITEM, GONE, CLEARED = "agents_item", "agents_gone", "agents_cleared"
 
 
-def memory_server(url: str | None = None, token: str | None = None) -> MCPServer:
+def memory_server(
+    url: str | None = None, token: str | None = None
+) -> MCPServerStdio | MCPServerSse | MCPServerStreamableHttp:
     """The server over stdio without a `url`, else over SSE or Streamable HTTP, as the address ends."""
     patient: dict[str, Any] = {"client_session_timeout_seconds": 30, "cache_tools_list": True, "name": "backstory"}
     if url is None:
@@ -83,7 +86,8 @@ class BackstorySession:
         about = {"external_id": self.session_id, "channel": "chat", "agent": self._agent}
         session = await self._call("start_session", about)
         read = await self._server.read_resource(f"memory://sessions/{session['session_id']}/messages")
-        return list(json.loads(read.contents[0].text)["messages"])
+        (text,) = (part.text for part in read.contents if isinstance(part, TextResourceContents))
+        return list(json.loads(text)["messages"])
 
     async def _record(self, messages: list[dict[str, Any]]) -> None:
         about = {"external_id": self.session_id, "channel": "chat", "agent": self._agent}
@@ -92,7 +96,7 @@ class BackstorySession:
     async def _call(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
         answer = await self._server.call_tool(tool, arguments)
         if answer.is_error:
-            raise RuntimeError(answer.content[0].text)
+            raise RuntimeError(" ".join(part.text for part in answer.content if isinstance(part, TextContent)))
         return dict(answer.structured_content or {})
 
 

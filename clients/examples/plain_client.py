@@ -13,6 +13,7 @@ import anyio
 import httpx2
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
+from mcp.types import TextContent, TextResourceContents
 
 
 @asynccontextmanager
@@ -48,14 +49,15 @@ async def converse(client: Client) -> None:
     print("recorded:", recorded.structured_content)
 
     found = await client.call_tool("search_conversation_history", {"query": "Where does my sister live?", "limit": 1})
-    print("found:", found.content[0].text)
+    print("found:", *(part.text for part in found.content if isinstance(part, TextContent)))
 
     await client.call_tool("upsert_user_context", {"values": {"sister": "Ines, Porto"}})
     context = await client.call_tool("get_session_context", {"query": "birthday present for Ines", "max_tokens": 600})
-    print("for the model:\n" + context.structured_content["instructions"])
+    print("for the model:\n" + (context.structured_content or {})["instructions"])
 
     latest = await client.read_resource("memory://sessions")
-    print("resource memory://sessions:", latest.contents[0].text[:200])
+    texts = (part.text[:200] for part in latest.contents if isinstance(part, TextResourceContents))
+    print("resource memory://sessions:", *texts)
 
 
 async def main() -> None:

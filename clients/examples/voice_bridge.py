@@ -29,6 +29,7 @@ from typing import Any
 import anyio
 from mcp import Client
 from mcp.client.sse import sse_client
+from mcp.types import TextContent
 
 ANSWER_SECONDS = 10.0
 GIVE_UP_SECONDS = 60.0
@@ -113,7 +114,7 @@ class MemoryLink:
                     await anyio.sleep(0.05)
                     continue
                 if answer.is_error:
-                    raise RuntimeError(answer.content[0].text)
+                    raise RuntimeError(" ".join(part.text for part in answer.content if isinstance(part, TextContent)))
                 return dict(answer.structured_content or {})
 
 

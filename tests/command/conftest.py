@@ -59,7 +59,7 @@ class Command:
         return done
 
     def json(self, *arguments: str, **environment: str) -> Any:
-        return json.loads(self(*arguments, "--json", **environment).stdout)
+        return json.loads(self(*arguments, "--json", code=0, **environment).stdout)
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         return subprocess.Popen([*self.prefix, *arguments], env=self.env, **options)

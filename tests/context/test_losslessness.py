@@ -1,9 +1,8 @@
 """Whatever is done with strategies, summaries, contexts and archives: the record stays as it was recorded."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,6 +20,9 @@ from memory.record.sessions import Target, archive
 from memory.summaries.summarizing import Summarizing
 from memory.summaries.triggers import SummaryTriggers
 from memory.text.tokens import EstimatedTokens
+
+if TYPE_CHECKING:
+    from tests.conftest import Ticking
 
 NUMBERS = count()
 MODES = ["none", "trim", "summarize", "compact"]
@@ -55,7 +57,7 @@ class World:
     """The real thing over a store, and beside it what was recorded, as it was recorded."""
 
     store: RecordStore
-    clock: Callable
+    clock: "Ticking"
     owner: Owner
     session_id: str | None = None
     told: list[Message] = field(default_factory=list)
@@ -121,7 +123,9 @@ class World:
 
 @given(steps=st.lists(STEP, min_size=1, max_size=14))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_nothing_but_recording_changes_the_record(store: RecordStore, ticking: Callable, steps: list) -> None:
+def test_nothing_but_recording_changes_the_record(
+    store: RecordStore, ticking: "Ticking", steps: list[tuple[str, Any]]
+) -> None:
     world = World(store, ticking, Owner("tenant", f"user-{next(NUMBERS)}"))
     for kind, what in steps:
         try:
@@ -133,7 +137,7 @@ def test_nothing_but_recording_changes_the_record(store: RecordStore, ticking: C
     assert store.audit() == []
 
 
-def test_the_audit_would_notice(store: RecordStore, ticking: Callable) -> None:
+def test_the_audit_would_notice(store: RecordStore, ticking: "Ticking") -> None:
     """The proof above is worth something only if a changed record does not pass."""
     from sqlalchemy import text
 

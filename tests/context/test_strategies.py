@@ -3,23 +3,27 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory.context.strategies import apply, compacted, in_force, read_strategy, resolve, set_strategy
+from memory.context.strategies import ResolvedStrategy, apply, compacted, in_force, read_strategy, resolve, set_strategy
 from memory.errors import Invalid, NotFound
-from memory.model import Message, NewMessage, Owner, Strategy, Summary, SummaryDraft
+from memory.model import Message, NewMessage, Owner, Role, Session, Strategy, Summary, SummaryDraft
 from memory.ports import RecordStore
 from memory.text.tokens import EstimatedTokens
 from memory.text.turns import cost, last_turns, total_cost, user_turns
+
+if TYPE_CHECKING:
+    from tests.conftest import Ticking
 
 COUNTER = EstimatedTokens()
 AT = datetime(2025, 5, 7, 12, tzinfo=UTC)
 
 
-def resolved(**knobs: object) -> object:
+def resolved(**knobs: Any) -> ResolvedStrategy:
     return resolve(Strategy(**knobs), None, None)
 
 
@@ -44,14 +48,14 @@ def with_tools(message: Callable[..., Message]) -> list[Message]:
     return messages
 
 
-def test_none_shows_everything(dialogue: Callable) -> None:
+def test_none_shows_everything(dialogue: Callable[..., list[Message]]) -> None:
     messages = dialogue(40)
     assert apply(resolved(mode="none", keep_turns=2, max_tokens=50), messages, None, COUNTER).messages == tuple(
         messages
     )
 
 
-def test_trim_keeps_the_last_turns(dialogue: Callable) -> None:
+def test_trim_keeps_the_last_turns(dialogue: Callable[..., list[Message]]) -> None:
     view = apply(resolved(mode="trim", keep_turns=3), dialogue(8), None, COUNTER)
     assert [m.seq for m in view.messages] == [11, 12, 13, 14, 15, 16]
     assert view.left_out == 10
@@ -59,11 +63,11 @@ def test_trim_keeps_the_last_turns(dialogue: Callable) -> None:
     assert apply(resolved(mode="trim", keep_turns=0), dialogue(2), None, COUNTER).messages == ()
 
 
-def test_trim_defaults_to_ten_turns(dialogue: Callable) -> None:
+def test_trim_defaults_to_ten_turns(dialogue: Callable[..., list[Message]]) -> None:
     assert user_turns(apply(resolved(mode="trim"), dialogue(30), None, COUNTER).messages) == 10
 
 
-def test_a_result_that_came_turns_later_is_left_out_with_its_call(message: Callable) -> None:
+def test_a_result_that_came_turns_later_is_left_out_with_its_call(message: Callable[..., Message]) -> None:
     messages = [
         message(1, "user", "start it"),
         message(2, "assistant", "started", tool_call_id="slow", tool_arguments={}),
@@ -94,7 +98,7 @@ def test_a_token_limit_cuts_inside_a_turn_without_splitting_a_call(with_tools: l
     assert seqs == {9, 10, 11, 12}
 
 
-def test_calls_listed_in_metadata_stay_with_their_results(message: Callable) -> None:
+def test_calls_listed_in_metadata_stay_with_their_results(message: Callable[..., Message]) -> None:
     messages = [
         message(1, "user", "two things"),
         message(2, "assistant", "both", metadata={"tool_calls": [{"id": "a"}, {"id": "b"}]}),
@@ -108,7 +112,7 @@ def test_calls_listed_in_metadata_stay_with_their_results(message: Callable) -> 
     assert seqs == {1, 2, 3, 4, 5}, "the last limit is wide enough"
 
 
-def test_one_message_larger_than_the_limit_is_shortened_and_says_so(message: Callable) -> None:
+def test_one_message_larger_than_the_limit_is_shortened_and_says_so(message: Callable[..., Message]) -> None:
     messages = [message(1, "user", "word " * 3000)]
     view = apply(resolved(mode="trim", max_tokens=200), messages, None, COUNTER)
     assert "characters left out" in view.messages[0].content
@@ -119,7 +123,9 @@ def summary_to(seq: int) -> Summary:
     return Summary("s", 1, SummaryDraft("It was said."), seq, "extractive", AT)
 
 
-def test_summarize_stands_in_for_older_turns_once_the_threshold_is_passed(dialogue: Callable) -> None:
+def test_summarize_stands_in_for_older_turns_once_the_threshold_is_passed(
+    dialogue: Callable[..., list[Message]],
+) -> None:
     strategy = resolved(mode="summarize")
     assert apply(strategy, dialogue(20), summary_to(20), COUNTER).summary is None
     view = apply(strategy, dialogue(21), summary_to(22), COUNTER)
@@ -127,7 +133,7 @@ def test_summarize_stands_in_for_older_turns_once_the_threshold_is_passed(dialog
     assert [m.seq for m in view.messages] == list(range(23, 43))
 
 
-def test_summarize_never_hides_what_the_summary_does_not_cover(dialogue: Callable) -> None:
+def test_summarize_never_hides_what_the_summary_does_not_cover(dialogue: Callable[..., list[Message]]) -> None:
     view = apply(resolved(mode="summarize"), dialogue(30), summary_to(10), COUNTER)
     assert [m.seq for m in view.messages] == list(range(11, 61))
     assert apply(resolved(mode="summarize"), dialogue(30), None, COUNTER).left_out == 0
@@ -135,7 +141,7 @@ def test_summarize_never_hides_what_the_summary_does_not_cover(dialogue: Callabl
     assert user_turns(ahead.messages) == 10, "the last turns are shown in full even where the summary covers them"
 
 
-def test_summarize_also_begins_when_the_tokens_pass_the_limit(dialogue: Callable) -> None:
+def test_summarize_also_begins_when_the_tokens_pass_the_limit(dialogue: Callable[..., list[Message]]) -> None:
     messages = dialogue(15)
     limit = total_cost(COUNTER, messages) - 1
     assert apply(resolved(mode="summarize", max_tokens=limit), messages, summary_to(10), COUNTER).summary is not None
@@ -171,7 +177,7 @@ def test_knobs_come_from_the_first_layer_that_has_them() -> None:
     }
 
 
-def test_set_change_and_clear(store: RecordStore, ana: Owner, talk: Callable, ticking: Callable) -> None:
+def test_set_change_and_clear(store: RecordStore, ana: Owner, talk: Callable[..., Session], ticking: "Ticking") -> None:
     session = talk(store, ana, ["hello"])
     set_strategy(store, ana, "agent", "helper", {"mode": "compact", "keep_turns": 5})
     now = set_strategy(store, ana, "session", session.session_id, {"mode": "trim", "keep_turns": 3})
@@ -188,7 +194,7 @@ def test_set_change_and_clear(store: RecordStore, ana: Owner, talk: Callable, ti
         assert records.strategy("session", session.session_id) is None
 
 
-def test_unknown_and_foreign_names_are_refused(store: RecordStore, ana: Owner, talk: Callable) -> None:
+def test_unknown_and_foreign_names_are_refused(store: RecordStore, ana: Owner, talk: Callable[..., Session]) -> None:
     theirs = talk(store, Owner("tenant", "bob"), ["hello"])
     for name in ("nowhere", theirs.session_id):
         with pytest.raises(NotFound):
@@ -212,13 +218,13 @@ def test_unknown_and_foreign_names_are_refused(store: RecordStore, ana: Owner, t
         ({"turns": 3}, "is unknown; use mode, keep_turns"),
     ],
 )
-def test_bad_knobs_are_refused_in_one_sentence(patch: dict, says: str) -> None:
+def test_bad_knobs_are_refused_in_one_sentence(patch: dict[str, Any], says: str) -> None:
     with pytest.raises(Invalid, match=says):
         read_strategy(patch)
 
 
-def test_views_leave_the_record_alone(store: RecordStore, ana: Owner, talk: Callable) -> None:
-    call = {"tool_name": "t", "tool_call_id": "c"}
+def test_views_leave_the_record_alone(store: RecordStore, ana: Owner, talk: Callable[..., Session]) -> None:
+    call: dict[str, Any] = {"tool_name": "t", "tool_call_id": "c"}
     session = talk(
         store,
         ana,
@@ -239,8 +245,8 @@ def transcripts(draw: st.DrawFn) -> list[Message]:
     messages: list[Message] = []
     calls: list[str] = []
     for seq in range(1, draw(st.integers(1, 30)) + 1):
-        role = draw(st.sampled_from(["user", "assistant", "tool", "system"]))
-        fields: dict = {}
+        role: Role = draw(st.sampled_from(get_args(Role)))
+        fields: dict[str, Any] = {}
         if role == "assistant" and draw(st.booleans()):
             calls.append(f"c{seq}")
             fields = {"tool_call_id": calls[-1], "tool_name": "t", "tool_arguments": {"n": seq}}
@@ -265,7 +271,7 @@ KNOBS = st.fixed_dictionaries(
 @given(messages=transcripts(), knobs=KNOBS, covered=st.none() | st.integers(0, 30))
 @settings(max_examples=300, deadline=None)
 def test_any_view_is_in_order_whole_and_within_its_limit(
-    messages: list[Message], knobs: dict, covered: int | None
+    messages: list[Message], knobs: dict[str, Any], covered: int | None
 ) -> None:
     strategy = resolve(Strategy(**knobs), None, None)
     summary = None if covered is None else summary_to(min(covered, len(messages)))

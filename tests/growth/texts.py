@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 
 RUNS = {
     "spaces": " ",
@@ -115,14 +115,23 @@ STARTS = {
 def texts() -> Iterator[tuple[str, Callable[[int], str]]]:
     """(name, a text of so many characters)."""
     for name, run in RUNS.items():
-        yield name, lambda size, run=run: (run * (size // len(run) + 1))[: size - 1] + "x"
+        yield name, partial(_repeated, run)
     for start, run in STARTS.items():
-        yield (
-            f"{start} and a run of {run!r}",
-            lambda size, start=start, run=run: start + run * (size - len(start) - 1) + "-",
-        )
+        yield f"{start} and a run of {run!r}", partial(_begun, start, run)
     for name, made in MACHINES.items():
-        yield name, lambda size, made=made: made(size)[:size]
+        yield name, partial(_cut, made)
+
+
+def _repeated(run: str, size: int) -> str:
+    return (run * (size // len(run) + 1))[: size - 1] + "x"
+
+
+def _begun(start: str, run: str, size: int) -> str:
+    return start + run * (size - len(start) - 1) + "-"
+
+
+def _cut(made: Callable[[int], str], size: int) -> str:
+    return made(size)[:size]
 
 
 def _bytes(size: int) -> bytes:

@@ -222,6 +222,7 @@ async def test_a_session_of_the_agents_sdk_outlives_its_process(
         model = ScriptedModel([[assistant_message("As I said: nothing.")]])
         result = await Runner.run(Agent(name="Assistant", model=model), "And now?", session=session)
         assert result.final_output == "As I said: nothing."
+        assert model.last_call is not None
         sent = model.last_call.input
         assert [item for item in sent if isinstance(item, dict) and item.get("content") == "Where is the tent?"]
         before = await session.get_items()

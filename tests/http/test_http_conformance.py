@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from filelock import FileLock
@@ -48,7 +48,7 @@ def installed() -> bool:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def tools(tmp_path_factory: pytest.TempPathFactory, lacking: Callable[[str], None]) -> None:
+def tools(tmp_path_factory: pytest.TempPathFactory, lacking: Callable[[str], NoReturn]) -> None:
     """Installs the tools once, with a Node of their own. Skipped without npm, and nowhere else: not where CI is set."""
     npm = shutil.which("npm")
     with FileLock(tmp_path_factory.getbasetemp().parent / "npm.lock"):

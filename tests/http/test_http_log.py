@@ -84,7 +84,7 @@ def test_the_log_says_nothing_that_a_client_chose(hosted_factory: Any) -> None:
 
 def record(name: str, message: str, *args: object, error: BaseException | None = None) -> logging.LogRecord:
     raised = (type(error), error, None) if error is not None else None
-    return logging.LogRecord(name, logging.ERROR, "/somewhere/library.py", 7, message, args, raised, func="work")  # type: ignore[arg-type]
+    return logging.LogRecord(name, logging.ERROR, "/somewhere/library.py", 7, message, args, raised, func="work")
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_no_algorithm_is_confused_with_another(authority: Authority) -> None:
     claims = jwt.decode(authority.token("rsa-1", "RS256"), options={"verify_signature": False})
     public = authority.keys["rsa-1"].public_key()
     pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    assert tokens(jwt.encode(claims, None, "none", headers={"kid": "rsa-1"})) is None
+    assert tokens(jwt.encode(claims, "", "none", headers={"kid": "rsa-1"})) is None
     forged = jwt.encode(claims, "x" * 64, "HS256", headers={"kid": "rsa-1"})
     assert tokens(forged) is None
     assert pem

@@ -143,7 +143,7 @@ async def test_a_refusal_is_422_and_an_unknown_session_404(doors: Doors) -> None
 async def test_what_is_written_is_taken_and_refused_alike(doors: Doors) -> None:
     tools, rest = doors
     started = (await rest.post("sessions", json={"title": "Tea"})).json()["session_id"]
-    for message, status in [
+    cases: list[tuple[dict[str, Any], int]] = [
         ({"role": "user", "content": "x", "speaker": " ", "id": " a1 "}, 201),
         ({"role": "robot", "content": "x"}, 422),
         ({"role": "user"}, 422),
@@ -151,7 +151,8 @@ async def test_what_is_written_is_taken_and_refused_alike(doors: Doors) -> None:
         ({"role": "user", "content": "x", "occurred_at": "soon"}, 422),
         ({"role": "user", "content": "x", "id": "i" * 513}, 422),
         ({"role": "user", "content": "x", "speaker": "a\nb"}, 422),
-    ]:
+    ]
+    for message, status in cases:
         answer = await rest.post(f"sessions/{started}/messages", json={"messages": [message]})
         done = await tools.call_tool("record_messages", {"messages": [message], "session_id": started})
         assert answer.status_code == status
@@ -171,5 +172,5 @@ async def test_a_session_is_changed_in_one_step(doors: Doors) -> None:
     assert (shown["title"], shown["archived_at"]) == ("Tea", None)
     changed = (await rest.patch(f"sessions/{started}", json={"title": "Cocoa", "archived": True})).json()
     assert (changed["title"], changed["archived_at"]) == ("Cocoa", "2024-06-01T12:00:00Z")
-    (listed,) = (await tools.call_tool("list_sessions", {"title": "Cocoa"})).structured_content["sessions"]  # type: ignore[index]  # a result
+    (listed,) = (await tools.call_tool("list_sessions", {"title": "Cocoa"})).structured_content["sessions"]
     assert listed == changed

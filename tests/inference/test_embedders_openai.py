@@ -15,6 +15,7 @@ import pytest
 from inference.embedders import load_embedder
 from inference.embedders.openai_compatible import BATCH, OpenAICompatible
 from memory.errors import Unavailable
+from memory.ports import Vector
 
 DIMENSION = 5
 
@@ -24,9 +25,9 @@ def raw_vector(text: str) -> list[float]:
     return [float(byte) + 1.0 for byte in digest[:DIMENSION]]
 
 
-def unit(text: str) -> np.ndarray:
+def unit(text: str) -> Vector:
     row = np.array(raw_vector(text))
-    return row / np.linalg.norm(row)
+    return np.asarray(row / np.linalg.norm(row))
 
 
 @dataclass

@@ -149,7 +149,9 @@ def test_nothing_breaks_it(summarizer: ExtractiveSummarizer, message: Callable[.
     assert draft.text.strip()
 
 
-def test_tool_results_alone_still_make_a_summary(summarizer: ExtractiveSummarizer, message: Callable) -> None:
+def test_tool_results_alone_still_make_a_summary(
+    summarizer: ExtractiveSummarizer, message: Callable[..., Message]
+) -> None:
     assert summarizer.summarize(None, [message(1, "tool", "{}"), message(2, "system", "x")], 100).text
 
 

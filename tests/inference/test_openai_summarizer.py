@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,9 +13,12 @@ from inference.summarizers.extractive import ExtractiveSummarizer
 from inference.summarizers.openai import OpenAISummarizer
 from inference.summarizers.prompting import SCHEMA
 from memory.errors import Unavailable
-from memory.model import Message, Owner
+from memory.model import Message, Owner, Session
 from memory.ports import RecordStore
 from memory.summaries.summarizing import Summarizing
+
+if TYPE_CHECKING:
+    from tests.conftest import Ticking
 
 DRAFT = {
     "text": "Ana is moving to Lisbon; the agent looks for flats.",
@@ -123,8 +126,8 @@ def said(message: Callable[..., Message]) -> list[Message]:
 
 
 def made(endpoint: Endpoint, **options: Any) -> OpenAISummarizer:
-    options = {"pause": lambda seconds: None, "request_seconds": 5.0} | options
-    return OpenAISummarizer("small", base_url=endpoint.url, api_key="key-1", **options)
+    given: dict[str, Any] = {"pause": lambda seconds: None, "request_seconds": 5.0} | options
+    return OpenAISummarizer("small", base_url=endpoint.url, api_key="key-1", **given)
 
 
 def test_responses_with_structured_output(endpoint: Endpoint, said: list[Message]) -> None:
@@ -261,7 +264,7 @@ def test_without_key_and_address_it_is_not_made() -> None:
 
 
 def test_the_next_producer_stands_in_and_says_so(
-    endpoint: Endpoint, store: RecordStore, ana: Owner, talk: Callable, counter: Any, ticking: Callable
+    endpoint: Endpoint, store: RecordStore, ana: Owner, talk: Callable[..., Session], counter: Any, ticking: "Ticking"
 ) -> None:
     session = talk(store, ana, ["I am moving to Lisbon in June with my cat.", "We decided to rent two bedrooms."])
     summarizing = Summarizing(store, [made(endpoint), ExtractiveSummarizer(None, counter)], counter, ticking)

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from memory.model import Message, MessageFilter, Owner, Passage, Session
-from memory.ports import Analyzer, Embedder, RecordStore, Replica
+from memory.ports import Analyzer, Embedder, RecordStore, Replica, Vector
 from storage.lance import IndexWriter, LanceIndex
 from storage.lance.catalog import CatalogFiles
 from storage.sql import open_store, sqlite_url
@@ -44,17 +45,17 @@ class Bag:
         self.failing: Exception | None = None
         self.texts = 0
 
-    def embed_query(self, text: str) -> np.ndarray:
-        return self.embed_passages([text])[0]
+    def embed_query(self, text: str) -> Vector:
+        return np.asarray(self.embed_passages([text])[0])
 
-    def embed_passages(self, texts: Sequence[str]) -> np.ndarray:
+    def embed_passages(self, texts: Sequence[str]) -> Vector:
         if self.failing is not None:
             raise self.failing
         self.texts += len(texts)
         rows = np.stack([sum((self._word(w) for w in t.split()), self._word(self.name)) for t in texts])
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
-    def _word(self, word: str) -> np.ndarray:
+    def _word(self, word: str) -> NDArray[np.float64]:
         seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big")
         return np.random.default_rng(seed).standard_normal(self.dimension)
 

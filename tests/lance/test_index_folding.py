@@ -1,8 +1,10 @@
 """Folding: whatever happens to the record, and wherever the fold is interrupted, the table holds what is there now."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -10,22 +12,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memory.errors import StorageFailed, Unavailable
-from memory.model import START, Change, Owner, Position
+from memory.model import START, Change, ChangeKind, Message, Owner, Passage, Position
+from memory.ports import Analyzer, RecordStore, Replica, Vector
 from storage.lance.catalog import Build, CatalogFiles
 from storage.lance.connection import Connection
 from storage.lance.folding import Damaged, Fold, Recipe, Stopped, reduced
 from storage.lance.tables import create_table
 
+if TYPE_CHECKING:
+    from tests.lance.conftest import Bag, House, Record, Words
+
 ANN, BOB = Owner("t", "ann"), Owner("t", "bob")
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-def changes(*told: tuple[str, str]) -> list[Change]:
+def changes(*told: tuple[ChangeKind, str]) -> list[Change]:
     return [Change(Position(0, n + 1), kind, ANN, "s", name, NOW) for n, (kind, name) in enumerate(told)]
 
 
 def test_a_stretch_of_the_feed_comes_to_its_net_effect() -> None:
-    present = {(ANN, name): object() for name in ("new", "edited", "again", "soon")}
+    names = ("new", "edited", "again", "soon")
+    present = {(ANN, name): Message(name, "s", 1, "user", "", NOW, NOW) for name in names}
     batch = reduced(
         changes(
             ("message_added", "new"),
@@ -53,11 +60,11 @@ def test_a_stretch_of_the_feed_comes_to_its_net_effect() -> None:
 class Shaky:
     """The store as the fold sees it; its cursor fails to move when told so."""
 
-    def __init__(self, store) -> None:
+    def __init__(self, store: RecordStore) -> None:
         self.store = store
         self.failing = False
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
 
     def set_cursor(self, replica: str, position: Position) -> None:
@@ -69,14 +76,14 @@ class Shaky:
 class Line:
     """Folds of one build over one store, reopened at will."""
 
-    def __init__(self, house, record, recipe: Recipe, dimension: int | None = None) -> None:
+    def __init__(self, house: "House", record: "Record", recipe: Recipe, dimension: int | None = None) -> None:
         self.record = record
         self.store = Shaky(record.store)
         self.connection = Connection(str(house.index_path))
         house.stack.callback(self.connection.close)
         self.files = CatalogFiles(house.index_path)
         self.files.home.mkdir(exist_ok=True)
-        replica = "vectors" if recipe.embedder else "keywords"
+        replica: Replica = "vectors" if recipe.embedder else "keywords"
         name = recipe.embedder.name if recipe.embedder else None
         self.build = Build(replica, f"{replica}-{uuid4().hex}", "1", name, dimension)
         self.recipe = recipe
@@ -93,7 +100,7 @@ class Line:
         while self.fold.step(most):
             pass
 
-    def rows(self) -> Counter:
+    def rows(self) -> Counter[Any]:
         table = self.connection.open_table(self.build.table)
         last = "terms" if self.build.replica == "keywords" else "vector"
         columns = ["tenant_id", "user_id", "message_id", "part", "session_id", last]
@@ -103,22 +110,22 @@ class Line:
             for r in found
         )
 
-    def expected(self, analyzer, *owners: Owner) -> Counter:
+    def expected(self, analyzer: Analyzer, *owners: Owner) -> Counter[Any]:
         from memory.model import MessageFilter
 
-        rows: Counter = Counter()
+        rows: Counter[Any] = Counter()
         for owner in owners:
             with self.record.store.read(owner) as records:
                 for message in records.all_messages(MessageFilter(), None, 100_000):
                     for passage in analyzer.passages(message)[: self.recipe.parts]:
-                        shown = passage.terms
+                        shown: str | tuple[float, ...] = passage.terms
                         if self.recipe.embedder is not None:
                             shown = self._shown(self.recipe.embedder.embed_passages([passage.text])[0])
                         rows[*vars_of(owner), message.message_id, passage.part, message.session_id, shown] += 1
         return rows
 
     @staticmethod
-    def _shown(value) -> str | tuple:
+    def _shown(value: Any) -> str | tuple[float, ...]:
         return value if isinstance(value, str) else tuple(round(float(x), 4) for x in value)
 
 
@@ -127,11 +134,11 @@ def vars_of(owner: Owner) -> tuple[str, str]:
 
 
 @pytest.fixture
-def line(house, record, words) -> Line:
+def line(house: "House", record: "Record", words: "Words") -> Line:
     return Line(house, record, Recipe(words))
 
 
-def test_a_cursor_that_does_not_move_doubles_nothing(line, words) -> None:
+def test_a_cursor_that_does_not_move_doubles_nothing(line: Line, words: "Words") -> None:
     line.record.add(ANN, "one", "two")
     line.store.failing = True
     for _ in range(3):
@@ -147,7 +154,7 @@ def test_a_cursor_that_does_not_move_doubles_nothing(line, words) -> None:
     assert line.rows() == line.expected(words, ANN)
 
 
-def test_a_fold_that_may_only_add_stops_before_the_first_edit(line, words) -> None:
+def test_a_fold_that_may_only_add_stops_before_the_first_edit(line: Line, words: "Words") -> None:
     first, second = line.record.add(ANN, "one", "two")
     line.record.edit(ANN, first, "three")
     line.record.add(ANN, "four")
@@ -161,7 +168,7 @@ def test_a_fold_that_may_only_add_stops_before_the_first_edit(line, words) -> No
     assert line.rows() == line.expected(words, ANN)
 
 
-def test_an_interrupted_edit_is_taken_up_again(line, words) -> None:
+def test_an_interrupted_edit_is_taken_up_again(line: Line, words: "Words") -> None:
     (name,) = line.record.add(ANN, "long " * 70)
     line.catch_up()
     line.record.edit(ANN, name, "short")
@@ -175,7 +182,9 @@ def test_an_interrupted_edit_is_taken_up_again(line, words) -> None:
     assert sum(line.rows().values()) == 1
 
 
-def test_a_mark_that_cannot_be_written_doubles_nothing(line, words, monkeypatch) -> None:
+def test_a_mark_that_cannot_be_written_doubles_nothing(
+    line: Line, words: "Words", monkeypatch: pytest.MonkeyPatch
+) -> None:
     line.record.add(ANN, "one")
     line.catch_up()
     line.record.add(ANN, "two")
@@ -192,7 +201,7 @@ def test_a_mark_that_cannot_be_written_doubles_nothing(line, words, monkeypatch)
     assert line.rows() == line.expected(words, ANN)
 
 
-def test_another_state_of_the_record_is_noticed(line) -> None:
+def test_another_state_of_the_record_is_noticed(line: Line) -> None:
     line.record.add(ANN, "one")
     line.catch_up()
     before = line.fold.cursor
@@ -208,7 +217,7 @@ def test_another_state_of_the_record_is_noticed(line) -> None:
         line.reopened()
 
 
-def test_lost_writes_are_noticed(line) -> None:
+def test_lost_writes_are_noticed(line: Line) -> None:
     line.record.add(ANN, "one")
     line.catch_up()
     mark = line.files.mark(line.build)
@@ -217,7 +226,9 @@ def test_lost_writes_are_noticed(line) -> None:
         line.reopened()
 
 
-def test_an_embedder_that_cannot_be_reached_changes_nothing(house, record, words, bag) -> None:
+def test_an_embedder_that_cannot_be_reached_changes_nothing(
+    house: "House", record: "Record", words: "Words", bag: "Bag"
+) -> None:
     line = Line(house, record, Recipe(words, bag), bag.dimension)
     line.record.add(ANN, "one")
     bag.failing = Unavailable("The endpoint is down.")
@@ -229,20 +240,30 @@ def test_an_embedder_that_cannot_be_reached_changes_nothing(house, record, words
     assert line.rows() == line.expected(words, ANN)
 
 
-def test_one_message_that_cannot_be_indexed_does_not_stop_the_others(house, record, words, bag, caplog) -> None:
-    class Picky(type(words)):
-        def passages(self, message):
+def test_one_message_that_cannot_be_indexed_does_not_stop_the_others(
+    house: "House",
+    record: "Record",
+    words: "Words",
+    bag: "Bag",
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Picky:
+        version = words.version
+
+        def passages(self, message: Message) -> list[Passage]:
             if message.content == "analysis breaks":
                 raise ValueError(message.content)
-            return super().passages(message)
+            return words.passages(message)
 
-    class Fussy(type(bag)):
-        def embed_passages(self, texts):
-            if any("spoils" in text for text in texts):
-                raise RuntimeError(texts)
-            return super().embed_passages(texts)
+    def fussy(texts: Sequence[str]) -> Vector:
+        if any("spoils" in text for text in texts):
+            raise RuntimeError(texts)
+        return embed(texts)
 
-    line = Line(house, record, Recipe(Picky(), Fussy()), bag.dimension)
+    embed = bag.embed_passages
+    monkeypatch.setattr(bag, "embed_passages", fussy)
+    line = Line(house, record, Recipe(Picky(), bag), bag.dimension)
     line.record.add(ANN, "fine", "analysis breaks", "this spoils it", "fine too")
     line.catch_up()
     assert sorted(row[2] for row in line.rows()) == ["s-1", "s-4"]
@@ -251,7 +272,7 @@ def test_one_message_that_cannot_be_indexed_does_not_stop_the_others(house, reco
     assert caplog.text.count("is left out") == 2
 
 
-def test_the_end_comes_between_two_embeddings(house, record, words, bag) -> None:
+def test_the_end_comes_between_two_embeddings(house: "House", record: "Record", words: "Words", bag: "Bag") -> None:
     line = Line(house, record, Recipe(words, bag, None, lambda: bag.texts >= 64), bag.dimension)
     line.record.add(ANN, *[f"text {n}" for n in range(100)])
     with pytest.raises(Stopped):
@@ -260,10 +281,14 @@ def test_the_end_comes_between_two_embeddings(house, record, words, bag) -> None
     assert bag.texts <= 96
 
 
-def test_a_passage_without_text_is_found_by_its_words_alone(house, record, words, bag) -> None:
-    class Sparing(type(words)):
-        def passages(self, message):
-            return [replace(p, text=p.text if p.part == 0 else "") for p in super().passages(message)]
+def test_a_passage_without_text_is_found_by_its_words_alone(
+    house: "House", record: "Record", words: "Words", bag: "Bag"
+) -> None:
+    class Sparing:
+        version = words.version
+
+        def passages(self, message: Message) -> list[Passage]:
+            return [replace(p, text=p.text if p.part == 0 else "") for p in words.passages(message)]
 
     record.add(ANN, "word " * 50)
     parts = {}
@@ -274,7 +299,7 @@ def test_a_passage_without_text_is_found_by_its_words_alone(house, record, words
     assert parts == {"keywords": [0, 1, 2], "vectors": [0]}
 
 
-def test_batches_shrink_when_messages_are_large(line) -> None:
+def test_batches_shrink_when_messages_are_large(line: Line) -> None:
     line.record.add(ANN, *["x" * 500_000] * 40)
     assert line.fold.step(1000) == 32
     assert line.fold.step(1000) == 8
@@ -302,7 +327,7 @@ OPERATIONS = st.one_of(
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(OPERATIONS, max_size=25), st.booleans())
 def test_any_history_with_any_interruptions_ends_in_what_is_there_now(
-    house, record, words, bag, history, vectors
+    house: "House", record: "Record", words: "Words", bag: "Bag", history: list[Any], vectors: bool
 ) -> None:
     """Names are used again after erasure. Every history has owners and a table of its own in one record."""
     suffix = uuid4().hex

@@ -2,23 +2,33 @@
 
 import threading
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 
 from inference.embedders import load_embedder
 from memory.model import Message, MessageFilter, Owner, Session
+from memory.ports import Embedder
 from memory.recall import analyzer
+from storage.sql import SqlRecordStore
+
+if TYPE_CHECKING:
+    from tests.lance.conftest import Bag, House, Record
 
 ALL = MessageFilter()
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def minilm():
-    return load_embedder("bundled")
+def minilm() -> Embedder:
+    embedder = load_embedder("bundled")
+    assert embedder is not None
+    return embedder
 
 
-def test_paraphrases_inflections_and_the_end_of_a_long_message_are_found(house, record, ann, minilm) -> None:
+def test_paraphrases_inflections_and_the_end_of_a_long_message_are_found(
+    house: "House", record: "Record", ann: Owner, minilm: Embedder
+) -> None:
     texts = [
         "We took home a puppy from the animal rescue.",
         "Meine Wohnungen liegen alle in Köln.",
@@ -49,7 +59,7 @@ def test_paraphrases_inflections_and_the_end_of_a_long_message_are_found(house, 
     assert index.keyword_candidates(ann, before, ["zebra"], 5) == []
 
 
-def test_every_change_arrives_over_each_database(store, house, bag, ann) -> None:
+def test_every_change_arrives_over_each_database(store: SqlRecordStore, house: "House", bag: "Bag", ann: Owner) -> None:
     """On PostgreSQL a change whose transaction began earlier may commit later; it must not be skipped."""
     record = house.over(store)
     bob = Owner("t", "bob")

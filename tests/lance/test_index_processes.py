@@ -7,12 +7,17 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from memory.model import MessageFilter
+from memory.model import MessageFilter, Owner
 from storage.lance.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from tests.lance.conftest import Bag, House, Record
 
 ALL = MessageFilter()
 SCRIPT = """
@@ -37,13 +42,14 @@ with ExitStack() as stack:
 class Process:
     """Another process with a writer over the same house."""
 
-    def __init__(self, house, *arguments: str) -> None:
+    def __init__(self, house: "House", *arguments: str) -> None:
         command = [sys.executable, "-c", SCRIPT, str(Path(__file__).with_name("conftest.py")), str(house.directory)]
         self.process = subprocess.Popen([*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         house.stack.callback(self.kill)
 
     def holds(self) -> None:
         """Returns once the process has the lock."""
+        assert self.process.stdout is not None
         assert self.process.stdout.readline() == b"holding\n"
 
     def kill(self) -> None:
@@ -52,11 +58,11 @@ class Process:
         self.process.communicate()
 
 
-def ids(found):
+def ids(found: Iterable[tuple[str, float]]) -> list[str]:
     return [message_id for message_id, _ in found]
 
 
-def contents(house, record, bag, owner) -> tuple[Counter, Counter]:
+def contents(house: "House", record: "Record", bag: "Bag", owner: Owner) -> tuple[Counter[str], Counter[str]]:
     """How often each message stands in the keywords and in the vectors."""
     import lancedb
 
@@ -69,7 +75,9 @@ def contents(house, record, bag, owner) -> tuple[Counter, Counter]:
     return counted["keywords"], counted["vectors"]
 
 
-def test_one_process_writes_and_another_takes_over_when_it_dies(house, record, bag, ann) -> None:
+def test_one_process_writes_and_another_takes_over_when_it_dies(
+    house: "House", record: "Record", bag: "Bag", ann: Owner
+) -> None:
     (first,) = record.add(ann, "tea")
     other = Process(house)
     other.holds()
@@ -87,7 +95,9 @@ def test_one_process_writes_and_another_takes_over_when_it_dies(house, record, b
     assert index.vectors(ann, [second])[0] == [second]
 
 
-def test_a_rebuild_can_be_asked_for_by_a_process_that_does_not_write(house, record, bag, ann) -> None:
+def test_a_rebuild_can_be_asked_for_by_a_process_that_does_not_write(
+    house: "House", record: "Record", bag: "Bag", ann: Owner
+) -> None:
     names = record.add(ann, "tea", "coffee")
     other = Process(house)
     other.holds()
@@ -101,7 +111,9 @@ def test_a_rebuild_can_be_asked_for_by_a_process_that_does_not_write(house, reco
 
 
 @pytest.mark.slow
-def test_killing_the_writer_again_and_again_loses_and_doubles_nothing(house, record, bag, ann) -> None:
+def test_killing_the_writer_again_and_again_loses_and_doubles_nothing(
+    house: "House", record: "Record", bag: "Bag", ann: Owner
+) -> None:
     recorded: list[str] = []
     done = threading.Event()
 
@@ -141,7 +153,7 @@ def test_killing_the_writer_again_and_again_loses_and_doubles_nothing(house, rec
 
 
 @pytest.fixture
-def slow_lancedb(tmp_path, monkeypatch) -> None:
+def slow_lancedb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Helpers started in this test find a LanceDB whose work takes a minute."""
     stub = tmp_path / "stub"
     stub.mkdir()
@@ -151,7 +163,7 @@ def slow_lancedb(tmp_path, monkeypatch) -> None:
 
 @pytest.mark.usefixtures("slow_lancedb")
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to look for processes")
-def test_a_helper_ends_with_its_parent(tmp_path) -> None:
+def test_a_helper_ends_with_its_parent(tmp_path: Path) -> None:
     script = (
         "import subprocess, sys, time\n"
         "child = subprocess.Popen([sys.executable, '-P', '-m', 'storage.lance.maintenance', sys.argv[1], 't', '60'],\n"
@@ -160,6 +172,7 @@ def test_a_helper_ends_with_its_parent(tmp_path) -> None:
         "time.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
     stat = Path(f"/proc/{int(parent.stdout.readline())}/stat")
 
     def running() -> bool:
@@ -178,10 +191,12 @@ def test_a_helper_ends_with_its_parent(tmp_path) -> None:
         time.sleep(0.02)
 
 
-def run_helper(*arguments: str, stdin=subprocess.PIPE) -> subprocess.CompletedProcess:
+def run_helper(*arguments: str, stdin: int = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-P", "-m", "storage.lance.maintenance", *arguments]
     process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     # `communicate` would close its standard input, and it would end at once.
+    assert process.stdout is not None
+    assert process.stderr is not None
     out, err = process.stdout.read(), process.stderr.read()
     code = process.wait()
     for pipe in (process.stdin, process.stdout, process.stderr):
@@ -191,25 +206,25 @@ def run_helper(*arguments: str, stdin=subprocess.PIPE) -> subprocess.CompletedPr
 
 
 @pytest.mark.usefixtures("slow_lancedb")
-def test_a_helper_whose_input_is_closed_does_nothing(tmp_path) -> None:
+def test_a_helper_whose_input_is_closed_does_nothing(tmp_path: Path) -> None:
     done = run_helper(str(tmp_path), "t", "60", stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stdout) == (4, b"")
 
 
 @pytest.mark.usefixtures("slow_lancedb")
-def test_a_helper_ends_when_its_time_is_up(tmp_path) -> None:
+def test_a_helper_ends_when_its_time_is_up(tmp_path: Path) -> None:
     done = run_helper(str(tmp_path), "t", "0.5")
     assert (done.returncode, done.stdout) == (3, b"")
 
 
-def test_a_helper_that_fails_says_so_on_standard_error_alone(tmp_path) -> None:
+def test_a_helper_that_fails_says_so_on_standard_error_alone(tmp_path: Path) -> None:
     done = run_helper(str(tmp_path), "nothing-here", "60")
     assert (done.returncode, done.stdout) == (1, b"")
     assert b"nothing-here" in done.stderr
     assert b"Traceback" not in done.stderr
 
 
-def test_a_helper_gathers_fragments_and_is_nice(house, record, bag, ann) -> None:
+def test_a_helper_gathers_fragments_and_is_nice(house: "House", record: "Record", bag: "Bag", ann: Owner) -> None:
     import lancedb
 
     writer = house.running(record, None)
@@ -219,18 +234,20 @@ def test_a_helper_gathers_fragments_and_is_nice(house, record, bag, ann) -> None
     writer.stop(10)
     (path,) = house.index_path.glob("keywords-*.lance")
     table = lancedb.connect(house.index_path).open_table(path.stem)
-    assert table.stats()["fragment_stats"]["num_fragments"] == 12
+    assert fragments(house) == 12
     done = run_helper(str(house.index_path), path.stem, "60")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     table = lancedb.connect(house.index_path).open_table(path.stem)
-    assert table.stats()["fragment_stats"]["num_fragments"] == 1
-    assert table.index_stats("terms_idx").num_unindexed_rows == 0
+    assert fragments(house) == 1
+    statistics = table.index_stats("terms_idx")
+    assert statistics is not None
+    assert statistics.num_unindexed_rows == 0
     found = house.index(None, record.store).keyword_candidates(ann, ALL, ["tea"], 50)
     assert len(found) == 12
 
 
 @pytest.mark.usefixtures("slow_lancedb")
-def test_stopping_the_writer_ends_its_helper_at_once(house, record, ann) -> None:
+def test_stopping_the_writer_ends_its_helper_at_once(house: "House", record: "Record", ann: Owner) -> None:
     writer = house.writer(record, None)
     writer._upkeep = upkeep = Upkeep(str(house.index_path), writes=3)
     writer.start()
@@ -250,7 +267,7 @@ def test_stopping_the_writer_ends_its_helper_at_once(house, record, ann) -> None
 
 
 @pytest.mark.usefixtures("slow_lancedb")
-def test_what_would_spoil_an_optimization_waits_for_its_end(house, record, ann) -> None:
+def test_what_would_spoil_an_optimization_waits_for_its_end(house: "House", record: "Record", ann: Owner) -> None:
     (name,) = record.add(ann, "tea")
     writer = house.writer(record, None)
     writer._upkeep = upkeep = Upkeep(str(house.index_path), writes=3)
@@ -270,7 +287,7 @@ def test_what_would_spoil_an_optimization_waits_for_its_end(house, record, ann) 
     assert ids(index.keyword_candidates(ann, ALL, ["coffee"], 5)) == [name]
 
 
-def test_the_writer_has_its_tables_optimized(house, record, bag, ann) -> None:
+def test_the_writer_has_its_tables_optimized(house: "House", record: "Record", bag: "Bag", ann: Owner) -> None:
     writer = house.writer(record, None)
     writer._upkeep = Upkeep(str(house.index_path), writes=5)
     writer.start()
@@ -285,11 +302,13 @@ def test_the_writer_has_its_tables_optimized(house, record, bag, ann) -> None:
     assert len(house.index(None, record.store).keyword_candidates(ann, ALL, ["tea"], written + 9)) == written
 
 
-def fragments(house) -> int:
+def fragments(house: "House") -> int:
     import lancedb
 
     path = house.active("keywords")
-    return lancedb.connect(house.index_path).open_table(path.stem).stats()["fragment_stats"]["num_fragments"]
+    # What is said to be an object is a dict.
+    found: Any = lancedb.connect(house.index_path).open_table(path.stem).stats()
+    return int(found["fragment_stats"]["num_fragments"])
 
 
 FULL_DISK = """
@@ -325,7 +344,7 @@ with ExitStack() as stack:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
-def test_a_full_disk_is_waited_out(house) -> None:
+def test_a_full_disk_is_waited_out(house: "House") -> None:
     """The limit on file sizes stands in for the full disk: writes fail with an error of the operating system."""
     command = [sys.executable, "-c", FULL_DISK, str(Path(__file__).with_name("conftest.py")), str(house.directory)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -1,6 +1,9 @@
 """What the index finds: terms, vectors, filters, order, and nothing of anybody else's."""
 
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -8,9 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memory.errors import Invalid
-from memory.model import START, MessageFilter, Owner
+from memory.model import START, Message, MessageFilter, Owner, Passage
 from storage.lance import LanceIndex
+from storage.lance.connection import Connection
 from storage.lance.filters import literal, message_key, micros, owner_key
+
+if TYPE_CHECKING:
+    from tests.lance.conftest import Bag, House, Record
 
 HOSTILE = [
     "a'b",
@@ -35,11 +42,13 @@ HOSTILE = [
 ]
 
 
-def ids(found):
+def ids(found: Iterable[tuple[str, float]]) -> list[str]:
     return [message_id for message_id, _ in found]
 
 
-def test_a_recorded_message_is_found_by_word_and_by_vector(house, record, bag, ann, everything) -> None:
+def test_a_recorded_message_is_found_by_word_and_by_vector(
+    house: "House", record: "Record", bag: "Bag", ann: Owner, everything: MessageFilter
+) -> None:
     first, second = record.add(ann, "the cat sleeps on the piano", "we fly to Lisbon in May")
     assert house.running(record, bag).wait_until_caught_up(20)
     index = house.index(bag, record.store)
@@ -54,7 +63,9 @@ def test_a_recorded_message_is_found_by_word_and_by_vector(house, record, bag, a
     assert index.keyword_candidates(Owner("t", "bob"), everything, ["lisbon"], 10) == []
 
 
-def test_an_index_that_is_not_there_finds_nothing_and_makes_nothing(house, record, bag, ann, everything) -> None:
+def test_an_index_that_is_not_there_finds_nothing_and_makes_nothing(
+    house: "House", record: "Record", bag: "Bag", ann: Owner, everything: MessageFilter
+) -> None:
     index = house.index(bag, record.store)
     assert index.keyword_candidates(ann, everything, ["x"], 5) == []
     assert index.vector_candidates(ann, everything, bag.embed_query("x"), 5) == []
@@ -65,7 +76,9 @@ def test_an_index_that_is_not_there_finds_nothing_and_makes_nothing(house, recor
     assert not house.index_path.exists()
 
 
-def test_a_closed_index_finds_nothing(house, record, bag, ann, everything) -> None:
+def test_a_closed_index_finds_nothing(
+    house: "House", record: "Record", bag: "Bag", ann: Owner, everything: MessageFilter
+) -> None:
     record.add(ann, "tea")
     assert house.running(record, bag).wait_until_caught_up(20)
     index = house.index(bag, record.store)
@@ -75,13 +88,13 @@ def test_a_closed_index_finds_nothing(house, record, bag, ann, everything) -> No
     assert not list(house.index_path.glob("*.damaged"))
 
 
-def test_terms_are_kept_exactly_as_analysed(house, record, ann, everything) -> None:
+def test_terms_are_kept_exactly_as_analysed(
+    house: "House", record: "Record", ann: Owner, everything: MessageFilter
+) -> None:
     class Verbatim:
         version = "1"
 
-        def passages(self, message):
-            from memory.model import Passage
-
+        def passages(self, message: Message) -> list[Passage]:
             return [Passage(message.message_id, 0, message.content, message.content)]
 
     long = "x" * 300
@@ -98,7 +111,7 @@ def test_terms_are_kept_exactly_as_analysed(house, record, ann, everything) -> N
         assert index.keyword_candidates(ann, everything, [other], 5) == [], other
 
 
-def test_filters_admit_what_the_model_says(house, record, bag, ann) -> None:
+def test_filters_admit_what_the_model_says(house: "House", record: "Record", bag: "Bag", ann: Owner) -> None:
     start = datetime(1969, 12, 31, 23, tzinfo=UTC)
     record.add(ann, "word one", session_id="g", role="user", channel="chat", occurred_at=start)
     record.add(ann, "word two", session_id="g", role="assistant", occurred_at=start + timedelta(hours=1))
@@ -130,7 +143,9 @@ def test_filters_admit_what_the_model_says(house, record, bag, ann) -> None:
         assert sorted(ids(index.vector_candidates(ann, where, bag.embed_query("x"), 10))) == expected, where
 
 
-def test_ties_go_by_id_however_few_are_wanted(house, record, bag, ann, everything) -> None:
+def test_ties_go_by_id_however_few_are_wanted(
+    house: "House", record: "Record", bag: "Bag", ann: Owner, everything: MessageFilter
+) -> None:
     names = record.add(ann, *["same words"] * 120, ids=[f"m{n:03}" for n in range(120)][::-1])
     assert house.running(record, bag).wait_until_caught_up(20)
     index = house.index(bag, record.store)
@@ -141,7 +156,9 @@ def test_ties_go_by_id_however_few_are_wanted(house, record, bag, ann, everythin
     assert index.keyword_candidates(ann, everything, [], 5) == []
 
 
-def test_a_long_message_counts_once_by_its_best_passage(house, record, bag, ann, everything) -> None:
+def test_a_long_message_counts_once_by_its_best_passage(
+    house: "House", record: "Record", bag: "Bag", ann: Owner, everything: MessageFilter
+) -> None:
     filler = "one two three four five six seven eight nine ten " * 2
     (long,) = record.add(ann, filler * 11 + "needle in the haystack")
     record.add(ann, filler, "another short one")
@@ -154,7 +171,9 @@ def test_a_long_message_counts_once_by_its_best_passage(house, record, bag, ann,
     assert (sorted(parts), set(found), matrix.shape) == ([0, 1, 2, 3], {long}, (4, bag.dimension))
 
 
-def test_an_owners_vectors_are_read_whole_or_by_message(house, record, bag, ann) -> None:
+def test_an_owners_vectors_are_read_whole_or_by_message(
+    house: "House", record: "Record", bag: "Bag", ann: Owner
+) -> None:
     names = record.add(ann, *[f"text number {n}" for n in range(30)])
     record.add(Owner("t", "bob"), "text number 3", session_id="b", ids=names[:1])
     assert house.running(record, bag).wait_until_caught_up(20)
@@ -172,7 +191,14 @@ def test_an_owners_vectors_are_read_whole_or_by_message(house, record, bag, ann)
     assert len(index.vectors(ann, [*names, *(f"x{n}" for n in range(2500))])[0]) == 30
 
 
-def test_vectors_of_another_embedder_are_as_good_as_none(house, record, bag, ann, everything, new_embedder) -> None:
+def test_vectors_of_another_embedder_are_as_good_as_none(
+    house: "House",
+    record: "Record",
+    bag: "Bag",
+    ann: Owner,
+    everything: MessageFilter,
+    new_embedder: "Callable[..., Bag]",
+) -> None:
     record.add(ann, "tea")
     assert house.running(record, bag).wait_until_caught_up(20)
     for other in (new_embedder("other"), new_embedder("bag", 12), None):
@@ -186,7 +212,9 @@ def test_vectors_of_another_embedder_are_as_good_as_none(house, record, bag, ann
     assert house.index(bag, record.store).vector_candidates(ann, everything, wrong, 5) == []
 
 
-def test_hostile_ids_and_text_stay_data(house, record, bag, everything) -> None:
+def test_hostile_ids_and_text_stay_data(
+    house: "House", record: "Record", bag: "Bag", everything: MessageFilter
+) -> None:
     owners = [Owner(tenant, user) for tenant, user in zip(HOSTILE, HOSTILE[::-1], strict=True)]
     for number, owner in enumerate(owners):
         for text in HOSTILE:
@@ -210,15 +238,13 @@ def test_hostile_ids_and_text_stay_data(house, record, bag, everything) -> None:
 
 
 @pytest.fixture(scope="module")
-def two_rows(tmp_path_factory):
+def two_rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Connection, Any]]:
     """A LanceDB table with one row, to try literals on; and its connection."""
     import pyarrow as pa
 
-    from storage.lance.connection import Connection
-
     connection = Connection(str(tmp_path_factory.mktemp("literals")))
 
-    async def make():
+    async def make() -> Any:
         return await (await connection.db()).create_table("t", pa.table({"text": ["secret"], "n": [1]}))
 
     yield connection, connection.run(make())
@@ -233,14 +259,14 @@ def two_rows(tmp_path_factory):
         st.sampled_from(HOSTILE),
     )
 )
-def test_a_literal_means_itself(two_rows, text) -> None:
+def test_a_literal_means_itself(two_rows: tuple[Connection, Any], text: str) -> None:
     connection, table = two_rows
     assert connection.run(table.count_rows(f"text = {literal(text)}")) == (text == "secret")
     assert connection.run(table.count_rows(f"'x' || {literal(text)} || 'y' = {literal('x' + text + 'y')}")) == 1
 
 
 @given(st.tuples(st.text(), st.text()), st.tuples(st.text(), st.text()), st.text(), st.text())
-def test_keys_differ_where_ids_do(one, other, a, b) -> None:
+def test_keys_differ_where_ids_do(one: tuple[str, str], other: tuple[str, str], a: str, b: str) -> None:
     first, second = Owner(*one), Owner(*other)
     assert (owner_key(first) == owner_key(second)) == (first == second)
     assert (message_key(first, a) == message_key(second, b)) == ((first, a) == (second, b))
@@ -248,11 +274,11 @@ def test_keys_differ_where_ids_do(one, other, a, b) -> None:
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_micros_are_exact(moment) -> None:
+def test_micros_are_exact(moment: datetime) -> None:
     assert datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros(moment)) == moment
 
 
-def test_paths_are_made_absolute_and_object_stores_need_a_home(tmp_path, monkeypatch) -> None:
+def test_paths_are_made_absolute_and_object_stores_need_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert LanceIndex("db/x").uri == str(tmp_path / "db" / "x")
     with pytest.raises(Invalid, match="object store"):

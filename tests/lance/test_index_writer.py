@@ -5,29 +5,35 @@ import os
 import shutil
 import sqlite3
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from memory.errors import Unavailable
-from memory.model import START, MessageFilter
+from memory.model import START, MessageFilter, Owner
+from memory.ports import Replica
 from storage.lance import IndexWriter, LanceIndex
+
+if TYPE_CHECKING:
+    from tests.lance.conftest import Bag, House, Record
 
 ALL = MessageFilter()
 
 
-def ids(found):
+def ids(found: Iterable[tuple[str, float]]) -> list[str]:
     return [message_id for message_id, _ in found]
 
 
-def until(condition, seconds: float = 30.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to be"
         time.sleep(0.02)
 
 
-def tables(house) -> set[str]:
+def tables(house: "House") -> set[str]:
     return {path.name.rpartition("-")[0] for path in house.index_path.glob("*.lance")}
 
 
@@ -38,19 +44,19 @@ def damage(path: Path) -> None:
             file.write_bytes(b"")
 
 
-def test_nothing_recorded_is_caught_up_at_once(house, record, bag) -> None:
+def test_nothing_recorded_is_caught_up_at_once(house: "House", record: "Record", bag: "Bag") -> None:
     writer = house.running(record, bag)
     assert writer.wait_until_caught_up(20)
     assert writer.lag().keywords == writer.lag().vectors == 0
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs file modes")
-def test_nobody_else_may_look_into_the_index(house, record, bag) -> None:
+def test_nobody_else_may_look_into_the_index(house: "House", record: "Record", bag: "Bag") -> None:
     assert house.running(record, bag).wait_until_caught_up(20)
     assert house.index_path.stat().st_mode & 0o077 == 0
 
 
-def test_without_an_embedder_keywords_are_all(house, record, ann) -> None:
+def test_without_an_embedder_keywords_are_all(house: "House", record: "Record", ann: Owner) -> None:
     (name,) = record.add(ann, "tea")
     writer = house.running(record, None)
     assert writer.wait_until_caught_up(20)
@@ -59,7 +65,7 @@ def test_without_an_embedder_keywords_are_all(house, record, ann) -> None:
     assert ids(house.index(None, record.store).keyword_candidates(ann, ALL, ["tea"], 5)) == [name]
 
 
-def test_the_writer_gives_the_index_its_positions(house, record, bag, ann) -> None:
+def test_the_writer_gives_the_index_its_positions(house: "House", record: "Record", bag: "Bag", ann: Owner) -> None:
     record.add(ann, "tea")
     index = house.index(bag)
     assert index.position("keywords") == START
@@ -72,7 +78,7 @@ def test_the_writer_gives_the_index_its_positions(house, record, bag, ann) -> No
         writer.stop(10)
 
 
-def test_edits_and_erasures_reach_both_tables(house, record, bag, ann) -> None:
+def test_edits_and_erasures_reach_both_tables(house: "House", record: "Record", bag: "Bag", ann: Owner) -> None:
     kept, edited, gone = record.add(ann, "tea", "coffee", "milk")
     writer = house.running(record, bag)
     assert writer.wait_until_caught_up(20)
@@ -86,7 +92,7 @@ def test_edits_and_erasures_reach_both_tables(house, record, bag, ann) -> None:
     assert index.vector_candidates(ann, ALL, bag.embed_query("cocoa"), 1)[0] == pytest.approx((edited, 1.0), abs=1e-5)
 
 
-def test_a_writer_can_be_stopped_and_started_again(house, record, bag, ann) -> None:
+def test_a_writer_can_be_stopped_and_started_again(house: "House", record: "Record", bag: "Bag", ann: Owner) -> None:
     writer = house.running(record, bag)
     assert writer.wait_until_caught_up(20)
     writer.stop(10)
@@ -98,7 +104,9 @@ def test_a_writer_can_be_stopped_and_started_again(house, record, bag, ann) -> N
     assert writer.holding
 
 
-def test_keywords_do_not_wait_for_an_embedder_that_is_away(house, record, bag, ann, caplog) -> None:
+def test_keywords_do_not_wait_for_an_embedder_that_is_away(
+    house: "House", record: "Record", bag: "Bag", ann: Owner, caplog: pytest.LogCaptureFixture
+) -> None:
     bag.failing = Unavailable("The endpoint is down.")
     writer = house.running(record, bag)
     (name,) = record.add(ann, "tea")
@@ -114,7 +122,9 @@ def test_keywords_do_not_wait_for_an_embedder_that_is_away(house, record, bag, a
     until(lambda: "Indexing vectors goes on." in caplog.text)
 
 
-def test_another_embedder_means_new_vectors_and_the_same_keywords(house, record, bag, ann, new_embedder) -> None:
+def test_another_embedder_means_new_vectors_and_the_same_keywords(
+    house: "House", record: "Record", bag: "Bag", ann: Owner, new_embedder: "Callable[..., Bag]"
+) -> None:
     record.add(ann, "tea", "coffee")
     first = house.running(record, bag)
     assert first.wait_until_caught_up(20)
@@ -135,7 +145,9 @@ def test_another_embedder_means_new_vectors_and_the_same_keywords(house, record,
     assert house.index(bag, record.store).position("vectors") == START
 
 
-def test_a_dimension_that_changes_under_way_means_new_vectors(house, record, bag, ann) -> None:
+def test_a_dimension_that_changes_under_way_means_new_vectors(
+    house: "House", record: "Record", bag: "Bag", ann: Owner
+) -> None:
     record.add(ann, "tea")
     writer = house.running(record, bag)
     assert writer.wait_until_caught_up(20)
@@ -145,7 +157,9 @@ def test_a_dimension_that_changes_under_way_means_new_vectors(house, record, bag
     assert house.index(bag, record.store).vectors(ann)[2].shape == (2, 10)
 
 
-def test_another_analyzer_means_new_keywords_while_the_old_ones_answer(house, record, bag, ann) -> None:
+def test_another_analyzer_means_new_keywords_while_the_old_ones_answer(
+    house: "House", record: "Record", bag: "Bag", ann: Owner
+) -> None:
     (name,) = record.add(ann, "tea")
     first = house.running(record, bag)
     assert first.wait_until_caught_up(20)
@@ -157,7 +171,9 @@ def test_another_analyzer_means_new_keywords_while_the_old_ones_answer(house, re
     assert ids(house.index(bag, record.store).keyword_candidates(ann, ALL, ["tea"], 5)) == [name]
 
 
-def test_a_rebuild_never_leaves_a_search_without_an_answer(house, record, bag, ann) -> None:
+def test_a_rebuild_never_leaves_a_search_without_an_answer(
+    house: "House", record: "Record", bag: "Bag", ann: Owner
+) -> None:
     names = record.add(ann, *[f"tea number {n}" for n in range(300)])
     writer = house.running(record, bag)
     assert writer.wait_until_caught_up(30)
@@ -177,7 +193,7 @@ def test_a_rebuild_never_leaves_a_search_without_an_answer(house, record, bag, a
     assert sorted(index.vectors(ann)[0]) == sorted(names)
 
 
-def test_a_rebuild_is_taken_up_after_a_restart(house, record, bag, ann) -> None:
+def test_a_rebuild_is_taken_up_after_a_restart(house: "House", record: "Record", bag: "Bag", ann: Owner) -> None:
     record.add(ann, *["tea"] * 50)
     first = house.running(record, bag)
     assert first.wait_until_caught_up(20)
@@ -190,7 +206,7 @@ def test_a_rebuild_is_taken_up_after_a_restart(house, record, bag, ann) -> None:
     assert not list(house.index_path.glob("*.rebuild"))
 
 
-def test_a_build_given_up_holds_nothing_in_the_record(house, record, bag, ann) -> None:
+def test_a_build_given_up_holds_nothing_in_the_record(house: "House", record: "Record", bag: "Bag", ann: Owner) -> None:
     record.add(ann, "tea")
     writer = house.running(record, bag)
     assert writer.wait_until_caught_up(20)
@@ -203,7 +219,9 @@ def test_a_build_given_up_holds_nothing_in_the_record(house, record, bag, ann) -
 
 
 @pytest.mark.parametrize("replica", ["keywords", "vectors"])
-def test_a_table_that_does_not_open_is_rebuilt_and_said_so_once(house, record, bag, ann, caplog, replica) -> None:
+def test_a_table_that_does_not_open_is_rebuilt_and_said_so_once(
+    house: "House", record: "Record", bag: "Bag", ann: Owner, caplog: pytest.LogCaptureFixture, replica: Replica
+) -> None:
     names = record.add(ann, "tea", "more tea")
     first = house.running(record, bag)
     assert first.wait_until_caught_up(20)
@@ -220,7 +238,9 @@ def test_a_table_that_does_not_open_is_rebuilt_and_said_so_once(house, record, b
 
 
 @pytest.mark.parametrize(("replica", "inside"), [("keywords", "data"), ("keywords", "_indices"), ("vectors", "data")])
-def test_damage_that_only_a_reader_sees_is_mended(house, record, bag, ann, replica, inside) -> None:
+def test_damage_that_only_a_reader_sees_is_mended(
+    house: "House", record: "Record", bag: "Bag", ann: Owner, replica: Replica, inside: str
+) -> None:
     names = record.add(ann, "tea", "more tea")
     first = house.running(record, bag)
     assert first.wait_until_caught_up(20)
@@ -242,7 +262,7 @@ def test_damage_that_only_a_reader_sees_is_mended(house, record, bag, ann, repli
     assert writer.wait_until_caught_up(20)
 
 
-def optimize(house, replica: str) -> None:
+def optimize(house: "House", replica: Replica) -> None:
     """Puts all rows into one file and into the indices, so that nothing is read from elsewhere."""
     import asyncio
     from datetime import timedelta
@@ -257,7 +277,9 @@ def optimize(house, replica: str) -> None:
     asyncio.run(run())
 
 
-def test_a_position_is_start_while_a_table_cannot_be_read(house, record, bag, ann, caplog) -> None:
+def test_a_position_is_start_while_a_table_cannot_be_read(
+    house: "House", record: "Record", bag: "Bag", ann: Owner, caplog: pytest.LogCaptureFixture
+) -> None:
     record.add(ann, "tea")
     first = house.running(record, bag)
     assert first.wait_until_caught_up(20)
@@ -272,7 +294,9 @@ def test_a_position_is_start_while_a_table_cannot_be_read(house, record, bag, an
 
 
 @pytest.mark.parametrize("broken", [b"", b"{", b'{"format": 999}', b"[]", b'{"format": 1, "index_id": "x"}'])
-def test_a_catalog_that_says_nothing_means_a_new_index(house, record, bag, ann, broken) -> None:
+def test_a_catalog_that_says_nothing_means_a_new_index(
+    house: "House", record: "Record", bag: "Bag", ann: Owner, broken: bytes
+) -> None:
     (name,) = record.add(ann, "tea")
     first = house.running(record, bag)
     assert first.wait_until_caught_up(20)
@@ -285,7 +309,9 @@ def test_a_catalog_that_says_nothing_means_a_new_index(house, record, bag, ann, 
     until(lambda: len(list(house.index_path.glob("*.lance"))) == 2)
 
 
-def test_an_index_directory_that_vanishes_is_made_again(house, record, bag, ann) -> None:
+def test_an_index_directory_that_vanishes_is_made_again(
+    house: "House", record: "Record", bag: "Bag", ann: Owner
+) -> None:
     (name,) = record.add(ann, "tea")
     writer = house.running(record, bag)
     assert writer.wait_until_caught_up(20)
@@ -297,7 +323,9 @@ def test_an_index_directory_that_vanishes_is_made_again(house, record, bag, ann)
     assert index.vectors(ann)[0] == [name]
 
 
-def test_a_reader_whose_index_directory_vanished_knows_nothing(house, record, bag, ann) -> None:
+def test_a_reader_whose_index_directory_vanished_knows_nothing(
+    house: "House", record: "Record", bag: "Bag", ann: Owner
+) -> None:
     record.add(ann, "tea")
     writer = house.running(record, bag)
     assert writer.wait_until_caught_up(20)
@@ -309,7 +337,9 @@ def test_a_reader_whose_index_directory_vanished_knows_nothing(house, record, ba
     assert index.keyword_candidates(ann, ALL, ["tea"], 5) == []
 
 
-def test_a_record_put_back_to_an_earlier_state_means_a_rebuild(house, record, bag, ann) -> None:
+def test_a_record_put_back_to_an_earlier_state_means_a_rebuild(
+    house: "House", record: "Record", bag: "Bag", ann: Owner
+) -> None:
     first, second = record.add(ann, "tea", "coffee")
     writer = house.running(record, bag)
     assert writer.wait_until_caught_up(20)
@@ -336,7 +366,9 @@ def test_a_record_put_back_to_an_earlier_state_means_a_rebuild(house, record, ba
     assert sorted(index.vectors(ann)[0]) == sorted([first, second])
 
 
-def test_what_stands_in_the_way_is_said_once_and_waited_for(house, record, bag, ann, caplog) -> None:
+def test_what_stands_in_the_way_is_said_once_and_waited_for(
+    house: "House", record: "Record", bag: "Bag", ann: Owner, caplog: pytest.LogCaptureFixture
+) -> None:
     house.index_path.write_text("not a directory")
     (name,) = record.add(ann, "tea")
     writer = house.running(record, bag)

@@ -16,7 +16,7 @@ from storage.sql import SqlRecordStore
 Say = Callable[..., Recorded]
 
 
-def line(content: str, client_id: str | None = None, role: Any = "user", **others: Any) -> NewMessage:
+def line(content: Any, client_id: str | None = None, role: Any = "user", **others: Any) -> NewMessage:
     return NewMessage(role, content, client_id, **others)
 
 
@@ -192,7 +192,9 @@ def test_a_repeat_half_of_which_is_new_goes_on_in_the_open_session(
     archive(store, owner, None, clock)
     for lines in ([line("a", "1"), line("b", "2"), line("c", "3")], [line("d", "4"), line("b", "2")]):
         mixed = say(*lines)
-        assert [m.session_id == old.session_id for m in mixed.messages] == [m.client_id in "12" for m in mixed.messages]
+        assert [m.session_id == old.session_id for m in mixed.messages] == [
+            m.client_id in ("1", "2") for m in mixed.messages
+        ]
         assert mixed.session.session_id == mixed.messages[-1 if lines[-1].client_id == "3" else 0].session_id
         assert mixed.session.session_id != old.session_id
         assert mixed.session.title == "c"

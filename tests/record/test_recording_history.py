@@ -156,8 +156,13 @@ class History(RuleBasedStateMachine):
 def test_any_history_keeps_every_message(store: SqlRecordStore, backend: str, clock: Clock) -> None:
     numbers = iter(range(10**9))
     steps = 40 if backend == "sqlite" else 25
+
+    class Here(History):
+        def __init__(self) -> None:
+            super().__init__(store, f"tenant-{next(numbers)}", clock)
+
     run_state_machine_as_test(
-        lambda: History(store, f"tenant-{next(numbers)}", clock),
+        Here,
         settings=settings(
             max_examples=steps, stateful_step_count=20, deadline=None,
             suppress_health_check=list(HealthCheck), print_blob=False,

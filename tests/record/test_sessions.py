@@ -64,10 +64,11 @@ def test_a_session_and_the_name_of_another_cannot_both_be_meant(
 @pytest.mark.parametrize("name", ["session_id", "external_id", "project_id", "agent", "title"])
 @pytest.mark.parametrize("value", ["", "  ", "a\0b", "two\nlines", "\x7f", "half \udc00", "x" * 513])
 def test_names_that_cannot_be_accepted(store: SqlRecordStore, owner: Owner, clock: Any, name: str, value: str) -> None:
+    named: dict[str, Any] = {name: value}
     with pytest.raises(Invalid, match=f"^{name} "):
-        start(store, owner, Target(**{name: value}), clock)
+        start(store, owner, Target(**named), clock)
     with pytest.raises(Invalid, match=f"^{name} "):
-        record(store, owner, [NewMessage("user", "x")], Target(**{name: value}), clock)
+        record(store, owner, [NewMessage("user", "x")], Target(**named), clock)
     assert list_page(store, owner, SessionFilter(), 5).sessions == ()
 
 

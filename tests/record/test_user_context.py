@@ -1,31 +1,37 @@
 """The user context: versions, history, expiry, scopes, inferred against stated, limits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import count
 from threading import Barrier, Thread
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memory.errors import BackstoryError, Conflict, Invalid, NotFound
-from memory.model import NewMessage, Owner
+from memory.model import NewMessage, Owner, Session, UserContextEntry
 from memory.ports import RecordStore
 from memory.record import user_context
 
+if TYPE_CHECKING:
+    from tests.conftest import Ticking
+
+Entries = Callable[..., Sequence[UserContextEntry]]
+
 
 @pytest.fixture
-def put(store: RecordStore, ana: Owner, ticking: Callable) -> Callable:
+def put(store: RecordStore, ana: Owner, ticking: "Ticking") -> Entries:
     return lambda values, **how: user_context.upsert(store, ana, values, clock=ticking, **how)
 
 
 @pytest.fixture
-def get(store: RecordStore, ana: Owner, ticking: Callable) -> Callable:
+def get(store: RecordStore, ana: Owner, ticking: "Ticking") -> Entries:
     return lambda keys=None, **how: user_context.get(store, ana, keys, clock=ticking, **how)
 
 
-def test_a_value_comes_back_with_its_provenance(put: Callable, get: Callable) -> None:
+def test_a_value_comes_back_with_its_provenance(put: Entries, get: Entries) -> None:
     put({"currentPropertyId": "prop-123", "budget": {"max": 350_000, "currency": "EUR"}}, category="state")
     by_key = {e.key: e for e in get()}
     assert by_key["currentPropertyId"].value == "prop-123"
@@ -33,7 +39,7 @@ def test_a_value_comes_back_with_its_provenance(put: Callable, get: Callable) ->
     assert {(e.category, e.version, e.source, e.source_message_id) for e in get()} == {("state", 1, "stated", None)}
 
 
-def test_every_change_is_in_the_history(put: Callable, get: Callable) -> None:
+def test_every_change_is_in_the_history(put: Entries, get: Entries) -> None:
     put({"city": "Dublin"})
     put({"city": "Lisbon"})
     put({"city": None})
@@ -46,7 +52,7 @@ def test_every_change_is_in_the_history(put: Callable, get: Callable) -> None:
     ]
 
 
-def test_the_same_again_makes_no_version_and_keeps_category(put: Callable, get: Callable) -> None:
+def test_the_same_again_makes_no_version_and_keeps_category(put: Entries, get: Entries) -> None:
     put({"tone": "brief"}, category="preference")
     again = put({"tone": "brief"})
     assert (again[0].version, again[0].category) == (1, "preference")
@@ -55,12 +61,12 @@ def test_the_same_again_makes_no_version_and_keeps_category(put: Callable, get: 
     assert put({"tone": 1})[0].version == 3, "true and 1 are different JSON"
 
 
-def test_removing_what_is_not_there_changes_nothing(put: Callable, get: Callable) -> None:
+def test_removing_what_is_not_there_changes_nothing(put: Entries, get: Entries) -> None:
     assert put({"nothing": None})[0].version == 0
     assert get(include_history=True) == []
 
 
-def test_a_stale_version_is_refused_with_the_current_value_and_nothing_is_written(put: Callable, get: Callable) -> None:
+def test_a_stale_version_is_refused_with_the_current_value_and_nothing_is_written(put: Entries, get: Entries) -> None:
     put({"city": "Dublin"})
     put({"city": "Lisbon"}, expected_versions={"city": 1})
     with pytest.raises(Conflict, match=r"'city' is at version 2, not 1: its value is \"Lisbon\""):
@@ -75,7 +81,7 @@ def test_a_stale_version_is_refused_with_the_current_value_and_nothing_is_writte
     assert put({"city": "x"}, expected_versions={"city": 0})[0].version == 4
 
 
-def test_one_of_many_simultaneous_writers_wins_each_version(store: RecordStore, ana: Owner, ticking: Callable) -> None:
+def test_one_of_many_simultaneous_writers_wins_each_version(store: RecordStore, ana: Owner, ticking: "Ticking") -> None:
     user_context.upsert(store, ana, {"n": 0}, clock=ticking)
     start = Barrier(6)
     won: list[int] = []
@@ -97,7 +103,7 @@ def test_one_of_many_simultaneous_writers_wins_each_version(store: RecordStore, 
     assert user_context.get(store, ana, clock=ticking)[0].value == won[0]
 
 
-def test_entries_expire_and_may_then_be_inferred_again(put: Callable, get: Callable, ticking) -> None:
+def test_entries_expire_and_may_then_be_inferred_again(put: Entries, get: Entries, ticking: "Ticking") -> None:
     put({"visiting": "Oslo"}, expires_at=ticking.now + timedelta(days=2))
     assert get()[0].expires_at is not None
     ticking.advance(days=3)
@@ -106,7 +112,7 @@ def test_entries_expire_and_may_then_be_inferred_again(put: Callable, get: Calla
     assert put({"visiting": "Rome"}, source="inferred", confidence=0.6)[0].version == 2
 
 
-def test_the_project_wins_and_global_fills_in(put: Callable, get: Callable) -> None:
+def test_the_project_wins_and_global_fills_in(put: Entries, get: Entries) -> None:
     put({"language": "English", "name": "Ana"})
     put({"language": "Portuguese"}, project_id="lisbon")
     assert {e.key: e.value for e in get(project_id="lisbon")} == {"language": "Portuguese", "name": "Ana"}
@@ -116,7 +122,7 @@ def test_the_project_wins_and_global_fills_in(put: Callable, get: Callable) -> N
     assert {e.key: e.value for e in get(["language"], project_id="lisbon")} == {"language": "English"}
 
 
-def test_inferred_is_marked_and_never_replaces_what_was_stated(put: Callable, get: Callable) -> None:
+def test_inferred_is_marked_and_never_replaces_what_was_stated(put: Entries, get: Entries) -> None:
     put({"diet": "vegan"}, source="inferred", confidence=0.7)
     assert (get()[0].source, get()[0].confidence) == ("inferred", 0.7)
     put({"diet": "vegetarian"})
@@ -128,7 +134,7 @@ def test_inferred_is_marked_and_never_replaces_what_was_stated(put: Callable, ge
     assert get() == []
 
 
-def test_inferred_for_a_project_does_not_hide_what_was_stated_globally(put: Callable, get: Callable) -> None:
+def test_inferred_for_a_project_does_not_hide_what_was_stated_globally(put: Entries, get: Entries) -> None:
     put({"diet": "vegan"}, source="inferred", project_id="lisbon")
     put({"diet": "vegetarian"})
     assert [e.value for e in get(project_id="lisbon")] == ["vegetarian"]
@@ -139,7 +145,7 @@ def test_inferred_for_a_project_does_not_hide_what_was_stated_globally(put: Call
 
 
 def test_the_source_message_must_be_the_owners(
-    store: RecordStore, put: Callable, get: Callable, talk: Callable, ana: Owner
+    store: RecordStore, put: Entries, get: Entries, talk: Callable[..., Session], ana: Owner
 ) -> None:
     talk(store, Owner("tenant", "bob"), [NewMessage("user", "mine", client_id="theirs")])
     talk(store, ana, [NewMessage("user", "I live in Faro", client_id="m-1")])
@@ -149,7 +155,7 @@ def test_the_source_message_must_be_the_owners(
     assert get()[0].source_message_id == "m-1"
 
 
-def test_another_owner_sees_nothing(store: RecordStore, put: Callable, ticking: Callable) -> None:
+def test_another_owner_sees_nothing(store: RecordStore, put: Entries, ticking: "Ticking") -> None:
     put({"secret": "x"})
     for other in (Owner("tenant", "bob"), Owner("elsewhere", "ana")):
         assert user_context.get(store, other, include_history=True, clock=ticking) == []
@@ -174,7 +180,7 @@ def test_another_owner_sees_nothing(store: RecordStore, put: Callable, ticking: 
     ],
 )
 def test_what_cannot_be_kept_is_refused_in_one_sentence(
-    put: Callable, get: Callable, values: dict, how: dict, says: str
+    put: Entries, get: Entries, values: dict[str, Any], how: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(Invalid, match=says) as refused:
         put(values, **how)
@@ -183,7 +189,7 @@ def test_what_cannot_be_kept_is_refused_in_one_sentence(
 
 
 def test_an_expiry_in_the_past_and_a_full_scope_are_refused(
-    put: Callable, get: Callable, ticking, monkeypatch: pytest.MonkeyPatch
+    put: Entries, get: Entries, ticking: "Ticking", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Invalid, match="lies in the past"):
         put({"k": 1}, expires_at=ticking.now - timedelta(days=1))
@@ -203,10 +209,12 @@ VALUES = st.none() | st.integers(0, 3) | st.text("xy", max_size=2)
 
 @given(changes=st.lists(st.tuples(KEYS, VALUES, st.booleans(), st.sampled_from([None, "p"])), max_size=25))
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_update_is_lost(store: RecordStore, ticking: Callable, changes: list) -> None:
+def test_no_update_is_lost(
+    store: RecordStore, ticking: "Ticking", changes: list[tuple[str, Any, bool, str | None]]
+) -> None:
     """Whatever is written in whatever order: history has versions 1, 2, 3…, and the last one is in force."""
     owner = Owner("tenant", f"user-{next(NUMBERS)}")
-    told: dict = {}
+    told: dict[tuple[str | None, str], Any] = {}
     for key, value, inferred, project in changes:
         before = told.get((project, key))
         try:

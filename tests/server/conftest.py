@@ -15,6 +15,7 @@ import pytest
 from mcp import Client
 from mcp.server.mcpserver import MCPServer
 from mcp.shared.exceptions import MCPError
+from mcp.types import TextResourceContents
 
 from memory.model import Owner
 from server import cli
@@ -22,6 +23,7 @@ from server.app import build_memory, build_server
 from server.identity import LocalUser
 from server.opening import LazyMemory
 from server.parts import Parts
+from server.protocol.server import MemoryServer
 from server.settings import Settings
 
 Connect = Callable[..., AbstractAsyncContextManager["Calls"]]
@@ -45,7 +47,7 @@ def owner() -> Owner:
 
 
 @pytest.fixture
-def server(memory: LazyMemory, owner: Owner) -> MCPServer[LazyMemory]:
+def server(memory: LazyMemory, owner: Owner) -> MemoryServer:
     return build_server(memory, tools="full", identify=LocalUser(owner))
 
 
@@ -71,6 +73,11 @@ class Calls:
         result = await self.client.call_tool(tool, arguments)
         assert not result.is_error, result.content
         return str(result.content[0].text)  # type: ignore[union-attr]  # our tools answer in text
+
+    async def read(self, uri: str) -> list[str]:
+        """The texts at an address: JSON, and behind it what a model reads, if a model has use for it."""
+        contents = (await self.client.read_resource(uri)).contents
+        return [part.text for part in contents if isinstance(part, TextResourceContents)]
 
     async def refusal(self, tool: str, **arguments: Any) -> str:
         """The sentence of a call that must fail."""
@@ -98,7 +105,7 @@ def connect(server: MCPServer[LazyMemory], era: str) -> Connect:
 
 
 @pytest.fixture
-def server_of(memory: LazyMemory) -> Callable[[str], MCPServer[LazyMemory]]:
+def server_of(memory: LazyMemory) -> Callable[[str], MemoryServer]:
     """A server over the same memory for another user."""
     return lambda user: build_server(memory, tools="full", identify=LocalUser(Owner("tests", user)))
 

@@ -1,6 +1,11 @@
 """The same thing reads the same at every door."""
 
+from typing import TYPE_CHECKING
+
 import pytest
+
+if TYPE_CHECKING:
+    from tests.server.conftest import Connect
 
 pytestmark = pytest.mark.anyio
 
@@ -23,21 +28,21 @@ Facts:
 - The balcony faces south"""
 
 
-async def test_a_summary_with_its_commitments_reads_alike_wherever_it_stands(connect):
+async def test_a_summary_with_its_commitments_reads_alike_wherever_it_stands(connect: "Connect") -> None:
     async with connect() as call:
         await call("record_messages", messages=[{"role": "user", "content": "About the flat."}])
         quoted = "\n".join(f"| {line}" for line in ["They spoke about the flat.", *LISTS.splitlines()])
         assert quoted in await call.text("summarize_session", summary=OWN)
         assert quoted in await call.text("get_session_context")
         await call("archive_session")
-        archived = (await call.client.read_resource("memory://archive/latest")).contents[1].text
+        archived = (await call.read("memory://archive/latest"))[1]
         assert quoted in archived
-        preamble = (await call.client.read_resource("memory://user/preamble")).contents[1].text
+        preamble = (await call.read("memory://user/preamble"))[1]
         assert "\n- call the bank (said " in preamble
         assert "\n- Agent: send the plan, by Friday (said " in preamble
 
 
-async def test_an_entry_reads_alike_wherever_it_stands(connect):
+async def test_an_entry_reads_alike_wherever_it_stands(connect: "Connect") -> None:
     async with connect() as call:
         await call("record_messages", messages=[{"role": "user", "content": "Hello."}])
         values = {"values": {"mood": "hurried"}, "category": "state", "source": "inferred", "confidence": 0.6}
@@ -50,7 +55,7 @@ async def test_an_entry_reads_alike_wherever_it_stands(connect):
             assert text.endswith("; state, version 1)")
 
 
-async def test_a_long_message_is_cut_with_one_mark(connect):
+async def test_a_long_message_is_cut_with_one_mark(connect: "Connect") -> None:
     async with connect() as call:
         long = {"hut": "x" * 5_000}
         said = {"role": "assistant", "content": "word " * 1_000, "tool_name": "book", "tool_arguments": long}

@@ -1,10 +1,19 @@
 """What is wrong is said in one sentence that names what would be right; nothing is half done."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from memory.errors import StorageFailed
 from server.app import build_memory, build_server
+from server.opening import LazyMemory
+from server.protocol.server import MemoryServer
 from server.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.server.conftest import Connect
 
 pytestmark = pytest.mark.anyio
 
@@ -78,13 +87,17 @@ pytestmark = pytest.mark.anyio
         ("list_sessions", {"user": "somebody-else"}, "No user 'somebody-else' was found"),
     ],
 )
-async def test_the_sentence_names_the_problem_and_what_is_right(connect, tool, arguments, said):
+async def test_the_sentence_names_the_problem_and_what_is_right(
+    connect: "Connect", tool: str, arguments: dict[str, Any], said: str
+) -> None:
     async with connect() as call:
         sentence = await call.refusal(tool, **arguments)
         assert said in sentence
 
 
-async def test_another_users_ids_read_like_unknown_ones(connect, server_of):
+async def test_another_users_ids_read_like_unknown_ones(
+    connect: "Connect", server_of: Callable[[str], MemoryServer]
+) -> None:
     theirs = server_of("somebody")
     async with connect(theirs) as other:
         done = await other(
@@ -113,14 +126,14 @@ async def test_another_users_ids_read_like_unknown_ones(connect, server_of):
         assert own["session_id"] != session_id
 
 
-async def test_one_bad_message_records_none_of_the_batch(connect):
+async def test_one_bad_message_records_none_of_the_batch(connect: "Connect") -> None:
     async with connect() as call:
         good = {"role": "user", "content": "good", "id": "g"}
         await call.refusal("record_messages", messages=[good, {"role": "user", "content": "x" * 10_485_761}])
         assert (await call("list_sessions"))["sessions"] == []
 
 
-async def test_ten_megabytes_are_recorded_and_found(connect):
+async def test_ten_megabytes_are_recorded_and_found(connect: "Connect") -> None:
     text = ("a needle in ten megabytes. " + "hay " * 3_000_000)[: 10 * 1024 * 1024]
     async with connect() as call:
         done = await call("record_messages", messages=[{"role": "user", "content": text, "id": "big"}])
@@ -128,12 +141,14 @@ async def test_ten_megabytes_are_recorded_and_found(connect):
         assert found["hits"][0]["message_id"] == "big"
         assert len(found["hits"][0]["content"]) < 200_000
         assert len(await call.text("search_conversation_history", query="needle")) < 20_000
-        read = await call.client.read_resource(f"memory://sessions/{done['session_id']}/messages")
-        assert text in read.contents[0].text
+        read = await call.read(f"memory://sessions/{done['session_id']}/messages")
+        assert text in read[0]
 
 
-async def test_an_unforeseen_failure_shows_nothing_of_itself(connect, memory, monkeypatch):
-    def fail(*_, **__):
+async def test_an_unforeseen_failure_shows_nothing_of_itself(
+    connect: "Connect", memory: LazyMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret detail")
 
     async with connect() as call:
@@ -142,8 +157,10 @@ async def test_an_unforeseen_failure_shows_nothing_of_itself(connect, memory, mo
         assert "secret" not in sentence
 
 
-async def test_a_full_disk_is_one_sentence(connect, memory, monkeypatch):
-    def fail(*_, **__):
+async def test_a_full_disk_is_one_sentence(
+    connect: "Connect", memory: LazyMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise StorageFailed("The database is full; nothing was recorded.")
 
     async with connect() as call:
@@ -152,7 +169,7 @@ async def test_a_full_disk_is_one_sentence(connect, memory, monkeypatch):
         assert sentence == "The database is full; nothing was recorded."
 
 
-async def test_the_size_of_a_message_is_limited_without_http_too(connect, tmp_path):
+async def test_the_size_of_a_message_is_limited_without_http_too(connect: "Connect", tmp_path: Path) -> None:
     with build_memory(Settings(data_dir=tmp_path, embedder="none", max_message=10)) as memory:
         async with connect(build_server(memory)) as call:
             sentence = await call.refusal("record_messages", messages=[{"role": "user", "content": "é" * 6}])

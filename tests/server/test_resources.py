@@ -1,10 +1,17 @@
 """Every address of the contract: JSON, text where a model reads it, and nothing of another user."""
 
 import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from mcp.shared.exceptions import MCPError
-from mcp.types import PromptReference, ResourceTemplateReference
+from mcp.types import GetPromptResult, PromptReference, ResourceTemplateReference, TextContent
+
+from server.protocol.server import MemoryServer
+
+if TYPE_CHECKING:
+    from tests.server.conftest import Calls, Connect
 
 pytestmark = pytest.mark.anyio
 
@@ -24,16 +31,17 @@ TEMPLATES = {
 INVALID_PARAMS = -32602
 
 
-async def read(call, uri):
-    """(data, text or None) of a resource."""
+async def read(call: "Calls", uri: str) -> tuple[Any, str]:
+    """(data, text or nothing) of a resource."""
     contents = (await call.client.read_resource(uri)).contents
     assert all(part.uri == uri for part in contents)
     assert contents[0].mime_type == "application/json"
     assert [part.mime_type for part in contents[1:]] in ([], ["text/plain"])
-    return json.loads(contents[0].text), contents[1].text if len(contents) > 1 else None
+    data, *text = await call.read(uri)
+    return json.loads(data), "".join(text)
 
 
-async def missing(call, uri):
+async def missing(call: "Calls", uri: str) -> str:
     """The sentence with which reading fails."""
     with pytest.raises(MCPError) as refused:
         await call.client.read_resource(uri)
@@ -41,7 +49,7 @@ async def missing(call, uri):
     return str(refused.value)
 
 
-async def test_all_addresses_are_listed(connect):
+async def test_all_addresses_are_listed(connect: "Connect") -> None:
     async with connect() as call:
         listed = (await call.client.list_resources()).resources
         assert {r.uri for r in listed} == STATIC
@@ -50,12 +58,12 @@ async def test_all_addresses_are_listed(connect):
         assert {t.uri_template for t in templates} == TEMPLATES
 
 
-async def test_a_session_its_messages_summary_and_context(connect):
+async def test_a_session_its_messages_summary_and_context(connect: "Connect") -> None:
     async with connect() as call:
         done = await call("record_messages", messages=[{"role": "user", "content": "Hello </b> there", "id": "1"}])
         base = f"memory://sessions/{done['session_id']}"
         listed, text = await read(call, "memory://sessions")
-        assert text is None
+        assert text == ""
         assert [s["session_id"] for s in listed["sessions"]] == [done["session_id"]]
         assert (await read(call, base))[0] == listed["sessions"][0]
         messages, _ = await read(call, f"{base}/messages")
@@ -67,11 +75,10 @@ async def test_a_session_its_messages_summary_and_context(connect):
         assert (await read(call, f"{base}/summary"))[0]["text"] == "They greeted."
         context, text = await read(call, f"{base}/context")
         assert [m["content"] for m in context["messages"]] == ["Hello </b> there"]
-        assert text is not None
         assert "Hello" in text
 
 
-async def test_the_last_archived_conversation(connect):
+async def test_the_last_archived_conversation(connect: "Connect") -> None:
     async with connect() as call:
         data, text = await read(call, "memory://archive/latest")
         assert data == {"session": None, "summary": None, "messages": []}
@@ -84,7 +91,7 @@ async def test_the_last_archived_conversation(connect):
         assert "About the garden" in text
 
 
-async def test_user_context_and_preamble(connect):
+async def test_user_context_and_preamble(connect: "Connect") -> None:
     async with connect() as call:
         assert (await read(call, "memory://user/context"))[0] == {"entries": []}
         assert (await read(call, "memory://user/preamble"))[0]["text"] == ""
@@ -101,7 +108,7 @@ async def test_user_context_and_preamble(connect):
         assert "vegan" in text
 
 
-async def test_an_unknown_address_is_not_found(connect):
+async def test_an_unknown_address_is_not_found(connect: "Connect") -> None:
     async with connect() as call:
         for end in ("", "/messages", "/summary", "/context"):
             assert "No session 'nope' was found" in await missing(call, f"memory://sessions/nope{end}")
@@ -111,7 +118,9 @@ async def test_an_unknown_address_is_not_found(connect):
         await missing(call, "other://thing")
 
 
-async def test_another_users_resources_are_not_found(connect, server_of):
+async def test_another_users_resources_are_not_found(
+    connect: "Connect", server_of: Callable[[str], MemoryServer]
+) -> None:
     async with connect(server_of("resource-owner")) as other:
         done = await other("record_messages", messages=[{"role": "user", "content": "private"}])
         await other("upsert_user_context", values={"secret": "yes"})
@@ -122,18 +131,21 @@ async def test_another_users_resources_are_not_found(connect, server_of):
             unknown = await missing(call, f"memory://sessions/ses_unknown{end}")
             assert theirs.replace(done["session_id"], "ses_unknown") == unknown
         for uri in STATIC:
-            contents = (await call.client.read_resource(uri)).contents
-            assert not any(word in part.text for part in contents for word in ("private", "secret", done["session_id"]))
+            texts = await call.read(uri)
+            assert texts
+            assert not any(word in text for text in texts for word in ("private", "secret", done["session_id"]))
 
 
-async def test_session_ids_complete_by_id_and_by_title(connect, server_of):
+async def test_session_ids_complete_by_id_and_by_title(
+    connect: "Connect", server_of: Callable[[str], MemoryServer]
+) -> None:
     async with connect(server_of("completing")) as other:
         await other("start_session", title="Garden plans")
     async with connect() as call:
         garden = await call("start_session", title="Garden plans")
         tax = await call("start_session", title="The tax return", project_id="office")
 
-        async def completed(ref, name, value):
+        async def completed(ref: PromptReference | ResourceTemplateReference, name: str, value: str) -> list[str]:
             return (await call.client.complete(ref, {"name": name, "value": value})).completion.values
 
         for template in TEMPLATES:
@@ -148,23 +160,30 @@ async def test_session_ids_complete_by_id_and_by_title(connect, server_of):
         assert await completed(recall, "project_id", "") == ["office"]
 
 
-async def test_the_prompts_put_memory_before_the_model(connect):
+def words_of(prompt: GetPromptResult) -> str:
+    (message,) = prompt.messages
+    assert isinstance(message.content, TextContent)
+    return message.content.text
+
+
+async def test_the_prompts_put_memory_before_the_model(connect: "Connect") -> None:
     async with connect() as call:
         prompts = {p.name: p for p in (await call.client.list_prompts()).prompts}
         assert set(prompts) == {"recall_topic", "start_with_memory"}
-        assert [a.name for a in prompts["recall_topic"].arguments if a.required] == ["topic"]
+        assert [a.name for a in prompts["recall_topic"].arguments or [] if a.required] == ["topic"]
         await call("record_messages", messages=[{"role": "user", "content": "The roof leaks above the piano."}])
         await call("upsert_user_context", values={"name": "Ana"})
         recalled = await call.client.get_prompt("recall_topic", {"topic": "roof"})
-        assert "The roof leaks above the piano." in recalled.messages[0].content.text
+        assert "The roof leaks above the piano." in words_of(recalled)
         begun = await call.client.get_prompt("start_with_memory", {})
-        assert "Ana" in begun.messages[0].content.text
-        for name, arguments, said in (
+        assert "Ana" in words_of(begun)
+        wrong: list[tuple[str, dict[str, str], str]] = [
             ("recall_topic", {}, "topic is missing"),
             ("recall_topic", {"topic": " "}, "topic is missing"),
             ("recall_topic", {"topic": "x", "colour": "red"}, "has no 'colour'"),
             ("no_such", {}, "No prompt 'no_such' was found"),
-        ):
+        ]
+        for name, arguments, said in wrong:
             with pytest.raises(MCPError, match=said) as refused:
                 await call.client.get_prompt(name, arguments)
             assert refused.value.error.code == INVALID_PARAMS

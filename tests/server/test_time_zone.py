@@ -9,7 +9,7 @@ import pytest
 from mcp import Client
 
 from memory.errors import Invalid
-from memory.recall import searching
+from memory.recall import searching, understanding
 from server.app import build_memory, build_server
 from server.cli import run
 from server.settings import Settings
@@ -26,7 +26,7 @@ async def test_every_door_reads_dates_in_the_same_zone(tmp_path: Path, monkeypat
         heard.append(now.utcoffset())
         return real(query, names, languages, now, where)
 
-    real = searching.understood
+    real = understanding.understood
     monkeypatch.setattr(searching, "understood", understood)
     settings = Settings(data_dir=tmp_path, embedder="none", time_zone="Asia/Tokyo")
     with build_memory(settings, clock=lambda: LATE) as memory:

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any, NoReturn
 
 import anyio
 import pytest
@@ -11,7 +12,7 @@ from mcp import Client
 from memory.errors import Unavailable
 from server.app import build_server
 from server.opening import LazyMemory
-from server.settings import Settings
+from server.settings import Settings, ToolSet
 from server.tools import AGENT, FULL, RECALL
 
 pytestmark = pytest.mark.anyio
@@ -33,11 +34,11 @@ AGENTS = READING | {
 }
 
 
-def not_opened(*_):
+def not_opened(*_: object) -> NoReturn:
     raise Unavailable("Listing tools opens nothing.")
 
 
-async def listed(tool_set: str) -> list[dict]:
+async def listed(tool_set: ToolSet) -> list[dict[str, Any]]:
     """The tool list as it goes over the wire. Nothing is opened for it."""
     memory = LazyMemory(Settings(data_dir=Path("/nowhere")), opener=not_opened)
     with memory:
@@ -46,28 +47,28 @@ async def listed(tool_set: str) -> list[dict]:
     return [tool.model_dump(by_alias=True, exclude_none=True, mode="json") for tool in tools]
 
 
-async def surface() -> dict:
+async def surface() -> dict[str, Any]:
     return {tool["name"]: tool for tool in await listed("full")}
 
 
-async def test_the_surface_is_the_pinned_one():
+async def test_the_surface_is_the_pinned_one() -> None:
     assert await surface() == json.loads(PINNED.read_text()), "if this is meant, write it anew (see above)"
 
 
-async def test_the_sets_are_those_of_the_contract():
+async def test_the_sets_are_those_of_the_contract() -> None:
     assert {tool["name"] for tool in await listed("recall")} == READING == {spec.name for spec in RECALL}
     assert {tool["name"] for tool in await listed("agent")} == AGENTS == {spec.name for spec in AGENT}
     assert {tool["name"] for tool in await listed("full")} >= AGENTS | {"set_memory_strategy"}
     assert len(FULL) == len(await listed("full"))
 
 
-async def test_the_default_list_is_short():
+async def test_the_default_list_is_short() -> None:
     tools = await listed("agent")
     assert len(json.dumps(tools)) < 16_000
     assert len(json.dumps({"tools": tools}, ensure_ascii=True)) < 16_000
 
 
-async def test_every_tool_says_what_it_is_for_and_what_it_does():
+async def test_every_tool_says_what_it_is_for_and_what_it_does() -> None:
     for name, tool in (await surface()).items():
         assert tool["title"], name
         assert len(tool["description"]) > 60, name
@@ -82,7 +83,7 @@ async def test_every_tool_says_what_it_is_for_and_what_it_does():
         assert hints["readOnlyHint"] or "destructiveHint" in hints, name
 
 
-async def test_optional_parameters_may_be_null():
+async def test_optional_parameters_may_be_null() -> None:
     for name, tool in (await surface()).items():
         schema = tool["inputSchema"]
         for parameter, described in schema["properties"].items():

@@ -294,7 +294,7 @@ def test_a_damaged_file_says_so(
     store = opened()
     record(store, owner, [NewMessage("user", "x" * 3000) for _ in range(300)], Target(), clock)
     store.close()
-    damaged = shutil.copy(tmp_path / "record.db", tmp_path / "damaged.db")
+    damaged = Path(shutil.copy(tmp_path / "record.db", tmp_path / "damaged.db"))
     size = damaged.stat().st_size
     with damaged.open("r+b") as file:
         file.seek(100 * 4096)

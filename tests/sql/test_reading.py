@@ -10,6 +10,7 @@ import pytest
 
 from memory.errors import Conflict, NotFound
 from memory.model import (
+    Channel,
     Message,
     MessageFilter,
     Owner,
@@ -230,7 +231,8 @@ def test_filters_admit_the_same_messages_everywhere(
     chance = random.Random(7)
     stored: list[Message] = []
     for n in range(8):
-        project, channel = chance.choice(PROJECTS), chance.choice([None, "chat", "voice"])
+        project = chance.choice(PROJECTS)
+        channel: Channel | None = chance.choice([None, "chat", "voice"])
         session = Session(f"s-{n}", AT, AT, project_id=project, channel=channel)
         add(session.session_id, project_id=project, channel=channel)
         batch = [

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from memory.model import (
     Commitment,
     Fact,
+    Json,
     Message,
     Owner,
     Session,
@@ -233,7 +234,8 @@ def test_every_field_of_a_user_context_entry(store: SqlRecordStore, owner: Owner
         confidence=0.3, deleted=False,
     )  # fmt: skip
     gone = replace(full, value=None, version=2, deleted=True, expires_at=None)
-    others = [replace(full, key=f"k{n}", project_id=None, value=v) for n, v in enumerate([None, 0, "", [], "null"])]
+    values: list[Json] = [None, 0, "", [], "null"]
+    others = [replace(full, key=f"k{n}", project_id=None, value=v) for n, v in enumerate(values)]
     with store.write(owner) as db:
         for entry in (full, gone, *others):
             db.put_user_context(entry)

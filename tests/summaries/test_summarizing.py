@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from threading import Barrier, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,13 +10,16 @@ from inference.summarizers.extractive import ExtractiveSummarizer
 from inference.summarizers.prompting import prompt_for
 from inference.summarizers.sampling import AskedSummarizer, answered
 from memory.errors import BackstoryError, Conflict, Invalid, NotFound, Unavailable
-from memory.model import Commitment, Fact, Message, NewMessage, Owner, Summary, SummaryDraft
+from memory.model import Commitment, Fact, Message, NewMessage, Owner, Session, Summary, SummaryDraft
 from memory.ports import RecordStore
 from memory.record.recording import record
 from memory.record.sessions import Target, archive, start
 from memory.summaries.summarizing import Summarizing
 from memory.summaries.triggers import SummaryTriggers
 from memory.text.tokens import EstimatedTokens
+
+if TYPE_CHECKING:
+    from tests.conftest import Ticking
 
 COUNTER = EstimatedTokens()
 NAMES = ["Rui", "Eva", "Max", "Liz", "Tom", "Ida", "Jon", "Pia", "Ulf", "Zoe", "Abe", "Kim", "Leo", "Mia", "Ned", "Ola"]
@@ -29,7 +32,7 @@ class Scribe:
         self.name = name
         self.fails = fails
         self.given: list[tuple[Summary | None, list[Message]]] = []
-        self.meanwhile: Callable[[], None] = lambda: None
+        self.meanwhile: Callable[[], object] = lambda: None
 
     def summarize(self, previous: Summary | None, messages: Sequence[Message], max_tokens: int) -> SummaryDraft:
         self.given.append((previous, list(messages)))
@@ -46,12 +49,12 @@ def scribe() -> Scribe:
 
 
 @pytest.fixture
-def summarizing(store: RecordStore, ticking: Callable, scribe: Scribe) -> Summarizing:
+def summarizing(store: RecordStore, ticking: "Ticking", scribe: Scribe) -> Summarizing:
     return Summarizing(store, [scribe], COUNTER, ticking)
 
 
 def test_a_summary_is_the_old_one_and_the_new_turns(
-    store: RecordStore, ana: Owner, talk: Callable, summarizing: Summarizing, scribe: Scribe
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], summarizing: Summarizing, scribe: Scribe
 ) -> None:
     session = talk(store, ana, ["one", "two"])
     first = summarizing.summarize(ana, session.session_id)
@@ -67,7 +70,7 @@ def test_a_summary_is_the_old_one_and_the_new_turns(
 
 
 def test_the_agents_own_words_are_stored_as_they_are(
-    store: RecordStore, ana: Owner, talk: Callable, summarizing: Summarizing, scribe: Scribe
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], summarizing: Summarizing, scribe: Scribe
 ) -> None:
     session = talk(store, ana, [NewMessage("user", "We take the flat.", client_id="m-1"), "fine"])
     draft = SummaryDraft(
@@ -102,7 +105,7 @@ def test_the_agents_own_words_are_stored_as_they_are(
 def test_what_no_summary_can_be_is_refused(
     store: RecordStore,
     ana: Owner,
-    talk: Callable,
+    talk: Callable[..., Session],
     summarizing: Summarizing,
     draft: SummaryDraft,
     how: dict[str, Any],
@@ -116,7 +119,7 @@ def test_what_no_summary_can_be_is_refused(
 
 
 def test_unknown_foreign_empty_and_missing_sessions(
-    store: RecordStore, ana: Owner, talk: Callable, summarizing: Summarizing, ticking: Callable
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], summarizing: Summarizing, ticking: "Ticking"
 ) -> None:
     theirs = talk(store, Owner("tenant", "bob"), ["mine"])
     for name in ("nowhere", theirs.session_id):
@@ -131,7 +134,7 @@ def test_unknown_foreign_empty_and_missing_sessions(
 
 
 def test_it_never_claims_a_turn_it_has_not_seen(
-    store: RecordStore, ana: Owner, talk: Callable, summarizing: Summarizing, scribe: Scribe
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], summarizing: Summarizing, scribe: Scribe
 ) -> None:
     session = talk(store, ana, ["one"])
     scribe.meanwhile = lambda: talk(store, ana, ["while it was written"], session.session_id)
@@ -141,7 +144,7 @@ def test_it_never_claims_a_turn_it_has_not_seen(
 
 
 def test_what_is_still_being_said_is_left_for_later(
-    store: RecordStore, ana: Owner, talk: Callable, summarizing: Summarizing, ticking: Callable
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], summarizing: Summarizing, ticking: "Ticking"
 ) -> None:
     session = talk(store, ana, ["one", NewMessage("user", "I wan", client_id="u", status="partial")])
     assert summarizing.summarize(ana, session.session_id).covers_to_seq == 2
@@ -149,7 +152,7 @@ def test_what_is_still_being_said_is_left_for_later(
     assert summarizing.summarize(ana, session.session_id).draft.text == "1 2 3"
 
 
-def test_up_to_a_turn(store: RecordStore, ana: Owner, talk: Callable, summarizing: Summarizing) -> None:
+def test_up_to_a_turn(store: RecordStore, ana: Owner, talk: Callable[..., Session], summarizing: Summarizing) -> None:
     session = talk(store, ana, ["one", "two", "three"])
     assert summarizing.summarize(ana, session.session_id, to_seq=2).covers_to_seq == 2
     assert summarizing.summarize(ana, session.session_id, to_seq=1).version == 1
@@ -157,7 +160,7 @@ def test_up_to_a_turn(store: RecordStore, ana: Owner, talk: Callable, summarizin
 
 
 def test_a_long_session_is_folded_and_every_message_read_once(
-    store: RecordStore, ana: Owner, talk: Callable, scribe: Scribe, ticking: Callable
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], scribe: Scribe, ticking: "Ticking"
 ) -> None:
     session = talk(store, ana, [(f"turn {n} " + "word " * n, "ok") for n in range(1, 60)])
     summarizing = Summarizing(store, [scribe], COUNTER, ticking, fold_tokens=300)
@@ -170,7 +173,7 @@ def test_a_long_session_is_folded_and_every_message_read_once(
 
 
 def test_one_message_larger_than_a_fold_is_read_in_pieces(
-    store: RecordStore, ana: Owner, talk: Callable, scribe: Scribe, ticking: Callable
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], scribe: Scribe, ticking: "Ticking"
 ) -> None:
     long = " ".join(f"word{n}" for n in range(3000))
     session = talk(store, ana, [(long, "ok")])
@@ -182,7 +185,7 @@ def test_one_message_larger_than_a_fold_is_read_in_pieces(
 
 
 def test_a_shorter_text_is_made_when_asked_for(
-    store: RecordStore, ana: Owner, talk: Callable, ticking: Callable
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], ticking: "Ticking"
 ) -> None:
     session = talk(
         store, ana, [f"My cousin {name} lives in {name}ville and has {n} dogs." for n, name in enumerate(NAMES)]
@@ -195,7 +198,7 @@ def test_a_shorter_text_is_made_when_asked_for(
 
 
 def test_producers_are_tried_in_order_and_failures_named(
-    store: RecordStore, ana: Owner, talk: Callable, ticking: Callable
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], ticking: "Ticking"
 ) -> None:
     session = talk(store, ana, ["one", "two"])
     dry, last = Scribe("dry", fails=True), Scribe("last")
@@ -210,7 +213,7 @@ def test_producers_are_tried_in_order_and_failures_named(
 
 
 def test_two_at_once_in_one_process_make_one_summary(
-    store: RecordStore, ana: Owner, talk: Callable, summarizing: Summarizing, scribe: Scribe
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], summarizing: Summarizing, scribe: Scribe
 ) -> None:
     session = talk(store, ana, ["one", "two"])
     made: list[Summary] = []
@@ -225,7 +228,7 @@ def test_two_at_once_in_one_process_make_one_summary(
 
 
 def test_two_processes_at_once_make_ordered_versions(
-    store: RecordStore, ana: Owner, talk: Callable, ticking: Callable
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], ticking: "Ticking"
 ) -> None:
     """Each has its own Summarizing, as processes have: both have read the same turns before either stores."""
     session = talk(store, ana, ["one", "two"])
@@ -249,7 +252,7 @@ def test_two_processes_at_once_make_ordered_versions(
 
 
 def test_an_agents_words_that_come_first_are_not_run_over(
-    store: RecordStore, ana: Owner, talk: Callable, summarizing: Summarizing, scribe: Scribe
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], summarizing: Summarizing, scribe: Scribe
 ) -> None:
     session = talk(store, ana, ["one"])
 
@@ -263,7 +266,7 @@ def test_an_agents_words_that_come_first_are_not_run_over(
 
 
 def test_simultaneous_drafts_are_both_in_the_history_in_order(
-    store: RecordStore, ana: Owner, talk: Callable, summarizing: Summarizing
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], summarizing: Summarizing
 ) -> None:
     session = talk(store, ana, ["one"])
     drafts = [SummaryDraft(f"by {n}") for n in range(8)]
@@ -282,7 +285,7 @@ ANSWER = '{"text": "They count.", "decisions": [{"text": "go on", "source": "m2"
 
 
 def test_the_clients_model_answers_a_question_asked_before(
-    store: RecordStore, ana: Owner, talk: Callable, summarizing: Summarizing
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], summarizing: Summarizing
 ) -> None:
     session = talk(store, ana, ["one", "two"])
     pending = summarizing.pending(ana, session.session_id, max_tokens=100)
@@ -306,7 +309,7 @@ def test_the_clients_model_answers_a_question_asked_before(
 
 
 def test_of_a_session_too_long_for_one_question_the_rest_is_folded_first(
-    store: RecordStore, ana: Owner, talk: Callable, scribe: Scribe, ticking: Callable
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], scribe: Scribe, ticking: "Ticking"
 ) -> None:
     session = talk(store, ana, [(f"turn {n} " + "word " * 30, "ok") for n in range(30)])
     summarizing = Summarizing(store, [scribe], COUNTER, ticking, fold_tokens=600)
@@ -325,7 +328,7 @@ def test_any_function_can_be_asked(message: Callable[..., Message]) -> None:
 
 
 @pytest.fixture
-def with_model(store: RecordStore, ticking: Callable, scribe: Scribe) -> Any:
+def with_model(store: RecordStore, ticking: "Ticking", scribe: Scribe) -> Any:
     model = Scribe("model")
     summarizing = Summarizing(store, [model, scribe], COUNTER, ticking)
     triggers = SummaryTriggers(store, summarizing, COUNTER, every_turns=3, every_tokens=5000)
@@ -335,7 +338,7 @@ def with_model(store: RecordStore, ticking: Callable, scribe: Scribe) -> Any:
 
 
 def test_with_a_model_every_few_turns_are_folded_in_the_background(
-    store: RecordStore, ana: Owner, talk: Callable, with_model: Any
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], with_model: Any
 ) -> None:
     triggers, model = with_model
     session = talk(store, ana, ["one", "two"])
@@ -346,16 +349,25 @@ def test_with_a_model_every_few_turns_are_folded_in_the_background(
     triggers.recorded(ana, session.session_id)
     assert triggers.wait_until_idle(10)
     with store.read(ana) as records:
-        assert records.latest_summary(session.session_id).covers_to_seq == 6
+        made = records.latest_summary(session.session_id)
+        assert made is not None
+        assert made.covers_to_seq == 6
     talk(store, ana, ["word " * 4000], session.session_id)
     triggers.recorded(ana, session.session_id)
     assert triggers.wait_until_idle(10)
     with store.read(ana) as records:
-        assert records.latest_summary(session.session_id).version == 2
+        made = records.latest_summary(session.session_id)
+        assert made is not None
+        assert made.version == 2
 
 
 def test_archiving_makes_a_summary_with_and_without_a_model(
-    store: RecordStore, ana: Owner, talk: Callable, with_model: Any, summarizing: Summarizing, ticking: Callable
+    store: RecordStore,
+    ana: Owner,
+    talk: Callable[..., Session],
+    with_model: Any,
+    summarizing: Summarizing,
+    ticking: "Ticking",
 ) -> None:
     triggers, _ = with_model
     for each in (triggers, SummaryTriggers(store, summarizing, COUNTER)):
@@ -364,11 +376,18 @@ def test_archiving_makes_a_summary_with_and_without_a_model(
         each.archived(ana, session.session_id)
         assert each.wait_until_idle(10)
         with store.read(ana) as records:
-            assert records.latest_summary(session.session_id).covers_to_seq == 2
+            made = records.latest_summary(session.session_id)
+        assert made is not None
+        assert made.covers_to_seq == 2
 
 
 def test_without_a_model_recording_triggers_nothing_and_failures_stay_quiet(
-    store: RecordStore, ana: Owner, talk: Callable, summarizing: Summarizing, scribe: Scribe, ticking: Callable
+    store: RecordStore,
+    ana: Owner,
+    talk: Callable[..., Session],
+    summarizing: Summarizing,
+    scribe: Scribe,
+    ticking: "Ticking",
 ) -> None:
     triggers = SummaryTriggers(store, summarizing, COUNTER, every_turns=1)
     triggers.start()

@@ -1,12 +1,18 @@
 """Subscribers hear of exactly what changed, in both protocol eras, and never of another user's changes."""
 
 import json
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import anyio
 import pytest
 from mcp import Client
+from mcp.client.subscriptions import ResourceUpdated
+from mcp.server.session import ServerSession
 from mcp.shared.exceptions import MCPError
+from mcp.types import ResourceUpdatedNotification, TextResourceContents
 
 from inference.summarizers.extractive import ExtractiveSummarizer
 from inference.summarizers.sampling import AskedSummarizer
@@ -16,41 +22,50 @@ from server import parts
 from server.app import build_memory, build_server
 from server.identity import LocalUser
 from server.protocol import updates
+from server.protocol.server import MemoryServer
 from server.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.server.conftest import Connect
 
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning"),
 ]
 
-STATIC = ("memory://sessions", "memory://archive/latest", "memory://user/context", "memory://user/preamble")
-STATIC += ("memory://user/profile",)
+STATIC = (
+    "memory://sessions",
+    "memory://archive/latest",
+    "memory://user/context",
+    "memory://user/preamble",
+    "memory://user/profile",
+)
 
 
-def addresses(session_id):
+def addresses(session_id: str) -> list[str]:
     return [f"memory://sessions/{session_id}{end}" for end in ("", "/messages", "/summary", "/context")]
 
 
 class Heard:
     """What a subscriber was told, as the ends of the addresses."""
 
-    def __init__(self, session_ids):
+    def __init__(self, session_ids: Mapping[str, str]) -> None:
         self.names = session_ids
-        self.uris = set()
+        self.uris: set[str] = set()
         self.news = anyio.Event()
 
-    def note(self, uri):
+    def note(self, uri: str) -> None:
         self.uris.add(uri)
         self.news.set()
 
-    async def told(self):
+    async def told(self) -> set[str]:
         """Waits for news and whatever comes right behind it; returns it and forgets it."""
         with anyio.move_on_after(5):
             await self.news.wait()
         await anyio.sleep(0.05)
         return self.taken()
 
-    def taken(self):
+    def taken(self) -> set[str]:
         found, self.uris, self.news = self.uris, set(), anyio.Event()
         for session_id, name in self.names.items():
             found = {uri.replace(session_id, name) for uri in found}
@@ -58,13 +73,15 @@ class Heard:
 
 
 @asynccontextmanager
-async def subscribed(server, era, uris, names):
+async def subscribed(
+    server: MemoryServer, era: str, uris: Iterable[str], names: Mapping[str, str]
+) -> AsyncGenerator[tuple[Heard, Client]]:
     """A second client of the server that listens to these addresses."""
     heard = Heard(names)
     if era == "legacy":
 
-        async def on_message(message):
-            if getattr(message, "method", "") == "notifications/resources/updated":
+        async def on_message(message: object) -> None:
+            if isinstance(message, ResourceUpdatedNotification):
                 heard.note(str(message.params.uri))
 
         async with Client(server, mode=era, message_handler=on_message) as client:
@@ -78,8 +95,9 @@ async def subscribed(server, era, uris, names):
         anyio.create_task_group() as tasks,
     ):
 
-        async def listen():
+        async def listen() -> None:
             async for event in events:
+                assert isinstance(event, ResourceUpdated)
                 heard.note(event.uri)
 
         tasks.start_soon(listen)
@@ -87,7 +105,7 @@ async def subscribed(server, era, uris, names):
         tasks.cancel_scope.cancel()
 
 
-async def test_each_write_announces_exactly_what_it_changed(connect, server, era):
+async def test_each_write_announces_exactly_what_it_changed(connect: "Connect", server: MemoryServer, era: str) -> None:
     async with connect() as call:
         one = (await call("start_session", title="one"))["session_id"]
         two = (await call("start_session", title="two", project_id="p"))["session_id"]
@@ -133,8 +151,10 @@ async def test_each_write_announces_exactly_what_it_changed(connect, server, era
             assert await heard.told() == {"sessions"}
 
 
-async def test_a_summary_made_in_the_background_is_announced(connect, era, owner, tmp_path, monkeypatch):
-    def told(question):
+async def test_a_summary_made_in_the_background_is_announced(
+    connect: "Connect", era: str, owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(question: object) -> str:
         return json.dumps({"text": "They spoke of boats."})
 
     local = ExtractiveSummarizer(None, EstimatedTokens())
@@ -148,12 +168,16 @@ async def test_a_summary_made_in_the_background_is_announced(connect, era, owner
                 for text in ("a boat", "two boats"):
                     await call("record_messages", messages=[{"role": "user", "content": text}], session_id=one)
                 assert await heard.told() == {summary.removeprefix("memory://")}
-                assert "They spoke of boats." in (await client.read_resource(summary)).contents[0].text
+                (content,) = (await client.read_resource(summary)).contents[:1]
+                assert isinstance(content, TextResourceContents)
+                assert "They spoke of boats." in content.text
         memory.wait().triggers.recorded(owner, one)
         assert memory.wait().triggers.wait_until_idle(5), "nobody listens any more, and nothing waits for them"
 
 
-async def test_nobody_hears_of_another_users_changes(connect, server, server_of, era):
+async def test_nobody_hears_of_another_users_changes(
+    connect: "Connect", server: MemoryServer, server_of: Callable[[str], MemoryServer], era: str
+) -> None:
     theirs = server_of("announcing")
     async with connect(theirs) as other, connect() as call:
         await call("start_session")
@@ -164,7 +188,9 @@ async def test_nobody_hears_of_another_users_changes(connect, server, server_of,
             assert heard.taken() == set()
 
 
-async def test_another_users_session_cannot_be_subscribed_to(connect, server, server_of, era):
+async def test_another_users_session_cannot_be_subscribed_to(
+    connect: "Connect", server: MemoryServer, server_of: Callable[[str], MemoryServer], era: str
+) -> None:
     async with connect(server_of("announcing-too")) as other:
         theirs = (await other("start_session"))["session_id"]
     for session_id in (theirs, "ses_unknown"):
@@ -178,7 +204,7 @@ async def test_another_users_session_cannot_be_subscribed_to(connect, server, se
 
 
 @pytest.mark.parametrize("era", ["legacy"], indirect=True)
-async def test_unsubscribing_ends_the_notices(connect, server, era):
+async def test_unsubscribing_ends_the_notices(connect: "Connect", server: MemoryServer, era: str) -> None:
     """The other era has no such request: a listening stream ends by being closed."""
     async with connect() as call, subscribed(server, era, STATIC, {}) as (heard, client):
         await client.unsubscribe_resource("memory://sessions")
@@ -188,7 +214,7 @@ async def test_unsubscribing_ends_the_notices(connect, server, era):
         assert "sessions" not in await heard.told()
 
 
-async def test_a_connection_that_ended_is_forgotten(connect, server, era):
+async def test_a_connection_that_ended_is_forgotten(connect: "Connect", server: MemoryServer, era: str) -> None:
     registry = server.calls.updates
     async with connect() as call:
         async with subscribed(server, era, STATIC, {}):
@@ -197,24 +223,24 @@ async def test_a_connection_that_ended_is_forgotten(connect, server, era):
     assert len(registry._subscribers) + len(registry._streams) == 0
 
 
-async def test_a_subscriber_that_does_not_read_holds_nobody_up(monkeypatch):
+async def test_a_subscriber_that_does_not_read_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     class Connection:
         exit_stack = AsyncExitStack()
 
     class Stuck:
         """A session whose client has stopped reading."""
 
-        def __init__(self):
+        def __init__(self) -> None:
             self._connection = Connection()
             self.told = 0
 
-        async def send_resource_updated(self, uri):
+        async def send_resource_updated(self, uri: str) -> None:
             self.told += 1
             await anyio.sleep_forever()
 
     monkeypatch.setattr(updates, "PATIENCE_SECONDS", 0.05)
     stuck, owner, registry = Stuck(), Owner("t", "u"), updates.Updates()
-    registry.add(owner, stuck, "memory://sessions")
+    registry.add(owner, cast(ServerSession, stuck), "memory://sessions")
     with anyio.fail_after(5):
         await registry.announce(owner, ["memory://sessions"])
         await registry.announce(owner, ["memory://sessions"])

@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any, Self
 
 import psutil
 import pytest
@@ -47,19 +48,22 @@ class Server:
                 stderr=errors,
                 env={**os.environ, **settings},
             )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.stdin, self.stdout = self.process.stdin, self.process.stdout
         self.lines: list[str] = []
         self.sent = 0
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
+        self.stdin.close()
+        self.stdout.close()
 
-    def send(self, method, params=None, *, notify=False):
+    def send(self, method: str, params: Any = None, *, notify: bool = False) -> int:
         message = {"jsonrpc": "2.0", "method": method, "params": params or {}}
         if not notify:
             self.sent += 1
@@ -67,35 +71,35 @@ class Server:
         self.write(json.dumps(message))
         return self.sent
 
-    def write(self, line):
-        self.process.stdin.write(line.encode() + b"\n")
-        self.process.stdin.flush()
+    def write(self, line: str) -> None:
+        self.stdin.write(line.encode() + b"\n")
+        self.stdin.flush()
 
-    def answer(self, number):
+    def answer(self, number: int | str) -> dict[str, Any]:
         """The answer to request `number`; what comes before it is kept in `lines`."""
-        while line := self.process.stdout.readline().decode():
+        while line := self.stdout.readline().decode():
             self.lines.append(line)
-            message = json.loads(line)
+            message: dict[str, Any] = json.loads(line)
             if message.get("id") == number:
                 return message
         raise AssertionError(f"no answer; stderr: {self.errors.read_text()}")
 
-    def ask(self, method, params=None):
+    def ask(self, method: str, params: Any = None) -> dict[str, Any]:
         return self.answer(self.send(method, params))
 
-    def initialize(self):
+    def initialize(self) -> Any:
         found = self.ask("initialize", HELLO)
         self.send("notifications/initialized", notify=True)
         return found["result"]
 
-    def call(self, tool, **arguments):
+    def call(self, tool: str, **arguments: Any) -> Any:
         return self.ask("tools/call", {"name": tool, "arguments": arguments})["result"]
 
-    def end(self, seconds=10.0):
+    def end(self, seconds: float = 10.0) -> tuple[int, float]:
         """Closes stdin; returns the exit code and how long the end took."""
         began = time.monotonic()
-        self.process.stdin.close()
-        self.lines += self.process.stdout.read().decode().splitlines(keepends=True)
+        self.stdin.close()
+        self.lines += self.stdout.read().decode().splitlines(keepends=True)
         return self.process.wait(seconds), time.monotonic() - began
 
 
@@ -114,7 +118,7 @@ def gone(pid: int, seconds: float = 5.0) -> bool:
     return not alive(pid)
 
 
-def test_what_was_recorded_is_there_after_a_restart(tmp_path):
+def test_what_was_recorded_is_there_after_a_restart(tmp_path: Path) -> None:
     with Server(tmp_path / "data") as server:
         info = server.initialize()
         assert info["serverInfo"]["name"] == "backstory"
@@ -132,7 +136,7 @@ def test_what_was_recorded_is_there_after_a_restart(tmp_path):
         assert found["hits"][0]["session_id"] == session_id
 
 
-def test_everything_heavy_is_imported_after_the_first_answer(tmp_path):
+def test_everything_heavy_is_imported_after_the_first_answer(tmp_path: Path) -> None:
     script = f"""
         import sys
         from pathlib import Path
@@ -149,14 +153,14 @@ def test_everything_heavy_is_imported_after_the_first_answer(tmp_path):
     assert shown.stdout.split() == []
 
 
-def test_the_tool_set_is_chosen_at_start(tmp_path):
+def test_the_tool_set_is_chosen_at_start(tmp_path: Path) -> None:
     for flags, env, count in (((), {}, 10), (("--tools", "recall"), {}, 4), ((), {"BACKSTORY_TOOLS": "recall"}, 4)):
         with Server(tmp_path / "data", None, *flags, **env) as server:
             server.initialize()
             assert len(server.ask("tools/list")["result"]["tools"]) == count
 
 
-def test_nothing_but_the_protocol_reaches_stdout(tmp_path):
+def test_nothing_but_the_protocol_reaches_stdout(tmp_path: Path) -> None:
     noisy = """
         import ctypes, os, subprocess, sys, threading
         import server.parts as parts
@@ -198,7 +202,7 @@ def test_nothing_but_the_protocol_reaches_stdout(tmp_path):
             assert f"stray {word}" in told
 
 
-def test_a_closed_stdin_ends_the_process_and_its_helpers(tmp_path):
+def test_a_closed_stdin_ends_the_process_and_its_helpers(tmp_path: Path) -> None:
     helped = """
         import subprocess, sys
         from pathlib import Path
@@ -230,7 +234,7 @@ def test_a_closed_stdin_ends_the_process_and_its_helpers(tmp_path):
 
 
 @pytest.mark.parametrize("moment", ["at once", "while opening", "during a call"])
-def test_it_ends_whatever_it_is_doing(tmp_path, moment):
+def test_it_ends_whatever_it_is_doing(tmp_path: Path, moment: str) -> None:
     slow = """
         import time
         import server.parts as parts
@@ -259,7 +263,7 @@ def test_it_ends_whatever_it_is_doing(tmp_path, moment):
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_signal_ends_it_with_everything_recorded(tmp_path, name):
+def test_a_signal_ends_it_with_everything_recorded(tmp_path: Path, name: str) -> None:
     with Server(tmp_path / "data") as server:
         server.initialize()
         server.call("record_messages", messages=[{"role": "user", "content": "before the signal"}])
@@ -270,26 +274,25 @@ def test_a_signal_ends_it_with_everything_recorded(tmp_path, name):
         assert db.execute("SELECT content FROM messages").fetchall() == [("before the signal",)]
 
 
-def test_a_request_is_answered_though_stdin_closes_behind_it(tmp_path):
+def test_a_request_is_answered_though_stdin_closes_behind_it(tmp_path: Path) -> None:
     with Server(tmp_path / "data") as server:
         server.initialize()
         server.call("list_sessions")
         number = server.send("tools/call", {"name": "list_sessions", "arguments": {}})
-        server.process.stdin.close()
+        server.stdin.close()
         assert "result" in server.answer(number)
 
 
-def test_a_reader_that_goes_away_ends_it_quietly(tmp_path):
+def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
     with Server(tmp_path / "data") as server:
         server.initialize()
-        server.process.stdout.close()
+        server.stdout.close()
         server.send("ping")
         server.process.wait(10)
         assert "Traceback" not in server.errors.read_text()
-        server.process.stdout = open(os.devnull, "rb")  # noqa: SIM115, PTH123 closed with the server
 
 
-def test_ten_megabytes_go_through_the_pipe_and_back(tmp_path):
+def test_ten_megabytes_go_through_the_pipe_and_back(tmp_path: Path) -> None:
     text = ("ünïcödé " * 1_000_000)[:6_950_000]
     assert 10_000_000 < len(text.encode()) <= 10 * 1024 * 1024
     with Server(tmp_path / "data") as server:
@@ -300,12 +303,12 @@ def test_ten_megabytes_go_through_the_pipe_and_back(tmp_path):
         assert json.loads(read["contents"][0]["text"])["messages"][0]["content"] == text
 
 
-def test_lines_that_are_no_messages_harm_nothing(tmp_path):
+def test_lines_that_are_no_messages_harm_nothing(tmp_path: Path) -> None:
     with Server(tmp_path / "data") as server:
         server.initialize()
         for line in ("", "hello", "{", '{"jsonrpc": "2.0"}', "[]", "\x00", "[" * 10_000, '{"jsonrpc":"2.0","id":{}}'):
             server.write(line)
-        server.process.stdin.write(b"\xff\xfe\n")
+        server.stdin.write(b"\xff\xfe\n")
         assert server.ask("ping")["result"] == {}
         call = {"name": "record_messages", "arguments": {"messages": [{"role": "user", "content": "?"}]}}
         number = server.sent + 1
@@ -318,7 +321,7 @@ def test_lines_that_are_no_messages_harm_nothing(tmp_path):
         assert "Traceback" not in server.errors.read_text()
 
 
-def test_half_a_character_is_refused_or_kept_out(tmp_path):
+def test_half_a_character_is_refused_or_kept_out(tmp_path: Path) -> None:
     with Server(tmp_path / "data") as server:
         server.initialize()
         number = server.send("ping")
@@ -338,7 +341,7 @@ def test_half_a_character_is_refused_or_kept_out(tmp_path):
         assert server.call("list_sessions")["structuredContent"]["sessions"][0]["message_count"] == 2
 
 
-def test_a_request_that_is_none_is_answered(tmp_path):
+def test_a_request_that_is_none_is_answered(tmp_path: Path) -> None:
     with Server(tmp_path / "data") as server:
         server.initialize()
         server.write('{"jsonrpc": "2.0", "id": 50, "method": "ping", "params": [1]}')
@@ -347,15 +350,15 @@ def test_a_request_that_is_none_is_answered(tmp_path):
         assert "JSON-RPC 2.0" in server.answer("x")["error"]["message"]
 
 
-def test_a_bad_setting_is_one_sentence_and_no_protocol(tmp_path):
+def test_a_bad_setting_is_one_sentence_and_no_protocol(tmp_path: Path) -> None:
     with Server(tmp_path / "data", BACKSTORY_LOG_LEVEL="LOUD") as server:
         assert server.process.wait(20) == 2
-        assert server.process.stdout.read() == b""
+        assert server.stdout.read() == b""
     told = server.errors.read_text().strip()
     assert told == "Error: BACKSTORY_LOG_LEVEL is 'LOUD'; allowed are DEBUG, INFO, WARNING, ERROR, CRITICAL."
 
 
-def test_a_store_that_does_not_open_is_said_on_each_call_and_once_on_stderr(tmp_path):
+def test_a_store_that_does_not_open_is_said_on_each_call_and_once_on_stderr(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "backstory.db").write_bytes(b"this is no database " * 1000)
     with Server(tmp_path / "data") as server:
@@ -373,7 +376,7 @@ def test_a_store_that_does_not_open_is_said_on_each_call_and_once_on_stderr(tmp_
         assert "Traceback" not in told
 
 
-def test_two_servers_share_one_data_directory(tmp_path):
+def test_two_servers_share_one_data_directory(tmp_path: Path) -> None:
     with Server(tmp_path / "data") as one, Server(tmp_path / "data") as two:
         one.initialize()
         two.initialize()
@@ -387,9 +390,9 @@ def test_two_servers_share_one_data_directory(tmp_path):
             assert len(hits) == 3 and all("second" in hit["content"] for hit in hits)
 
 
-def flood(server, stop):
+def flood(server: Server, stop: threading.Event) -> None:
     """Calls without reading an answer, until the pipe takes no more."""
-    os.set_blocking(server.process.stdin.fileno(), False)
+    os.set_blocking(server.stdin.fileno(), False)
     number = 1000
     pending = b""
     while not stop.is_set():
@@ -400,14 +403,14 @@ def flood(server, stop):
                 json.dumps({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": call}).encode() + b"\n"
             )
         try:
-            pending = pending[os.write(server.process.stdin.fileno(), pending) :]
+            pending = pending[os.write(server.stdin.fileno(), pending) :]
         except BlockingIOError:
             time.sleep(0.01)
         except OSError:
             return
 
 
-def test_a_host_that_does_not_read_costs_little_and_its_end_is_noticed(tmp_path):
+def test_a_host_that_does_not_read_costs_little_and_its_end_is_noticed(tmp_path: Path) -> None:
     with Server(tmp_path / "data") as server:
         server.initialize()
         lines = [{"role": "user", "content": f"The garden, part {n}: " + "roses and beans " * 40} for n in range(200)]
@@ -425,11 +428,11 @@ def test_a_host_that_does_not_read_costs_little_and_its_end_is_noticed(tmp_path)
         stop.set()
         writer.join()
         assert worst - before < 160 * 1024 * 1024, (worst - before) // 1024**2
-        server.process.stdin.close()
+        server.stdin.close()
         assert server.process.wait(10) == 0
 
 
-def test_a_host_that_reads_late_gets_every_answer(tmp_path):
+def test_a_host_that_reads_late_gets_every_answer(tmp_path: Path) -> None:
     with Server(tmp_path / "data") as server:
         server.initialize()
         server.call("record_messages", messages=[{"role": "user", "content": "roses and beans " * 400}])
@@ -442,7 +445,7 @@ def test_a_host_that_reads_late_gets_every_answer(tmp_path):
                 server.answer(number)
 
 
-def test_the_log_says_nothing_that_a_host_chose(tmp_path):
+def test_the_log_says_nothing_that_a_host_chose(tmp_path: Path) -> None:
     mark = "Markiert7"
     with Server(tmp_path / "data", BACKSTORY_LOG_LEVEL="DEBUG") as server:
         server.ask("initialize", {**HELLO, "clientInfo": {"name": mark, "version": mark, "title": mark}})
