@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from memory.model import Summary, UserContextEntry
 from server.formats import locomo
@@ -67,6 +68,22 @@ def test_messages_without_id_get_the_same_ones_at_each_import(tmp_path: Path) ->
     assert len(set(ids)) == 4 and None not in ids
     longer = lines(tmp_path / "f.jsonl", {**LINE, "content": "new first"}, LINE, LINE, {**LINE, "content": "other"})
     assert [turn.message.client_id for turn in turns(read_jsonl(longer))][1:] == ids[:3]
+
+
+class LaterLine(jsonl.MessageLine):
+    """A message's line of a time when messages have one more field."""
+
+    mood: str | None = None
+
+
+def test_a_field_that_came_later_changes_no_derived_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = lines(tmp_path / "f.jsonl", LINE, {**LINE, "intent": "greet", "metadata": {"n": 1}})
+    earlier = ["jsonl-f7c8227840f5a850d324745e", "jsonl-b7096bb85f5bf30fffb86fd3"]
+    assert [turn.message.client_id for turn in turns(read_jsonl(path))] == earlier
+    monkeypatch.setitem(jsonl._LINES, "message", TypeAdapter(LaterLine))
+    assert [turn.message.client_id for turn in turns(read_jsonl(path))] == earlier
+    in_moods = lines(tmp_path / "f.jsonl", LINE, *({**LINE, "mood": mood} for mood in ("glad", "sad")))
+    assert len({turn.message.client_id for turn in turns(read_jsonl(in_moods))}) == 3
 
 
 def test_lines_without_session_share_one_of_the_file_and_project(tmp_path: Path) -> None:

@@ -252,9 +252,18 @@ def _new_message(line: MessageLine, thread: Thread, repeats: Counter[bytes]) -> 
     return NewMessage(client_id=line.id or line.message_id or _derived_id(line, thread, repeats), **given)
 
 
+# Hashed in every derived id, absent or not, as from the first. A field that lines gain later is hashed only where it
+# has a value, so that a file imported once more gets the ids that it got before.
+_ALWAYS_HASHED = frozenset({
+    "type", "project_id", "channel", "agent", "role", "content", "id", "occurred_at", "speaker", "tool_name",
+    "tool_call_id", "tool_arguments", "intent", "intent_confidence", "entities", "metadata", "status", "message_id",
+})  # fmt: skip
+
+
 def _derived_id(line: MessageLine, thread: Thread, repeats: Counter[bytes]) -> str:
     """An id for a message without one, the same at each import: of its session, its content, and how often it came."""
     told = line.model_dump(mode="json", exclude={"seq", "recorded_at", "session_id", "external_id", "title"})
+    told = {name: value for name, value in told.items() if name in _ALWAYS_HASHED or value is not None}
     text = json.dumps([thread.external_id or thread.session_id, told], sort_keys=True)
     digest = hashlib.sha256(text.encode()).digest()[:12]
     repeats[digest] += 1
