@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any, get_args
 
 from memory.errors import Invalid, TooLarge, shown
 from memory.model import CONTENT_BYTES, JSON_BYTES, NAME_BYTES, Json, NewMessage, Role, Status
+
+# All of a message's optional text but the id, which clients call otherwise.
+_NAMES = tuple(f.name for f in fields(NewMessage) if f.type == str | None and f.name != "client_id")
 
 
 def _check_content(what: str, value: Any, limit: int) -> None:
@@ -85,7 +88,7 @@ def check_message(message: NewMessage, place: str, content_limit: int = CONTENT_
     check_choice(f"{place}.status", message.status, Status)
     _check_content(f"{place}.content", message.content, content_limit)
     check_name(f"{place}.id", message.client_id)
-    for name in ("speaker", "tool_name", "tool_call_id", "intent"):
+    for name in _NAMES:
         check_name(f"{place}.{name}", getattr(message, name))
     if message.metadata is not None and not isinstance(message.metadata, Mapping):
         raise Invalid(f"{place}.metadata", "is not an object", "give names with JSON values")

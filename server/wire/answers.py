@@ -153,14 +153,17 @@ def session_data(s: Session) -> wire.SessionOut:
 
 def message(m: Message, *, whole: bool = False) -> wire.MessageOut:
     """A message on the wire; `whole` adds what only the record's own view shows, and cuts nothing."""
-    values = {name: getattr(m, name) for name in wire.MessageOut.model_fields if name not in _RECORD_ONLY or whole}
+    values = {name: getattr(m, name) for name in wire.MessageOut.model_fields if name in _IN_SHORT or whole}
     if not whole:
         values["content"] = cut(m.content, CONTENT)
         values["status"] = None if m.status == "final" else m.status
     return wire.MessageOut(**values)
 
 
-_RECORD_ONLY = frozenset({"channel", "agent", "recorded_at", "intent", "intent_confidence", "entities", "metadata"})
+_IN_SHORT = frozenset({
+    "message_id", "session_id", "seq", "role", "speaker", "occurred_at", "content", "status",
+    "tool_name", "tool_call_id", "tool_arguments",
+})  # fmt: skip
 
 
 def entry(row: UserContextEntry) -> wire.EntryOut:
