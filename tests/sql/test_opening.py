@@ -223,7 +223,7 @@ def test_nobody_else_may_read_the_file(tmp_path: Path, owner: Owner, clock: Any)
         modes = {path.name: path.stat().st_mode & 0o077 for path in tmp_path.iterdir()}
     finally:
         store.close()
-    assert modes == dict.fromkeys(["record.db", "record.db-wal", "record.db-shm"], 0)
+    assert modes == dict.fromkeys(["record.db", "record.db-wal", "record.db-shm", "record.db-mark"], 0)
 
 
 @pytest.mark.parametrize(

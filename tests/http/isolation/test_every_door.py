@@ -16,7 +16,7 @@ from mcp.types import ResourceTemplateReference
 
 pytestmark = pytest.mark.anyio
 ATTEMPTS = 5000
-VICTIMS = 2
+VICTIMS = 1
 
 Schema = Mapping[str, Any]
 Place = tuple[str | int, ...]
