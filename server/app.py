@@ -3,27 +3,27 @@
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from mcp.server.caching import CacheableMethod, CacheHint
+from mcp.server.mcpserver import MCPServer
+
+from memory.ports import Clock
 from server import __version__
+from server.calling import Call, Calls
+from server.identity import Identify, LocalUser
 from server.opening import LazyMemory, utc_now
-from server.settings import Settings
-
-if TYPE_CHECKING:
-    from mcp.server.caching import CacheableMethod, CacheHint
-    from mcp.server.mcpserver import MCPServer
-
-    from memory.ports import Clock
-    from server.calling import Call
-    from server.identity import Identify
-    from server.protocol.server import MemoryServer
-    from server.settings import ToolSet
-    from server.tools.toolbox import Spec
+from server.protocol.addresses import after_summary
+from server.protocol.server import MemoryServer
+from server.protocol.updates import Updates
+from server.settings import Settings, ToolSet
+from server.tools import bound
+from server.tools.toolbox import Spec
 
 WARM_AFTER = 0.1
 
 
-def build_memory(settings: Settings, *, clock: "Clock" = utc_now) -> LazyMemory:
+def build_memory(settings: Settings, *, clock: Clock = utc_now) -> LazyMemory:
     """The memory that `settings` describe; nothing is opened yet."""
     return LazyMemory(settings, clock=clock)
 
@@ -42,33 +42,25 @@ WRITING = """- After each turn, call record_messages: the user's message, your a
 def build_server(
     memory: LazyMemory,
     *,
-    tools: "ToolSet | None" = None,
-    also: "Sequence[Spec]" = (),
-    identify: "Identify | None" = None,
-    measure: "Callable[[Call], None] | None" = None,
+    tools: ToolSet | None = None,
+    also: Sequence[Spec] = (),
+    identify: Identify | None = None,
+    measure: Callable[[Call], None] | None = None,
     **options: Any,
-) -> "MemoryServer":
+) -> MemoryServer:
     """An MCP server over `memory`, for any transport and both protocol eras. It opens the memory but never closes it.
 
     `tools` names the tool set (default: the settings'), `also` adds tools to it, `identify` tells who calls (default:
     always the settings' local user), `measure` is told of each call of a tool that succeeded, `options` are MCPServer's
     own (auth, extensions, middleware…).
     """
-    from server.calling import Calls
-    from server.identity import LocalUser
-    from server.protocol.addresses import after_summary
-    from server.protocol.updates import Updates
-    from server.tools import bound
-
-    with _without_rich():
-        from server.protocol.server import MemoryServer
     tool_set = tools or memory.settings.tools
     updates = Updates()
     calls = Calls(memory, identify or LocalUser(memory.settings.owner), updates, measure)
     memory.hear_summaries(lambda owner, session: updates.announce_from_thread(owner, after_summary(session)))
 
     @asynccontextmanager
-    async def lifespan(_: "MCPServer[LazyMemory]") -> AsyncIterator[LazyMemory]:
+    async def lifespan(_: MCPServer[LazyMemory]) -> AsyncIterator[LazyMemory]:
         memory.warm(after=WARM_AFTER)
         yield memory
 
@@ -88,9 +80,7 @@ def build_server(
         )
 
 
-def _cache_hints() -> "dict[CacheableMethod, CacheHint]":
-    from mcp.server.caching import CacheHint
-
+def _cache_hints() -> dict[CacheableMethod, CacheHint]:
     fixed = CacheHint(ttl_ms=3_600_000, scope="public")
     return {
         "tools/list": fixed,

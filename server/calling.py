@@ -9,12 +9,13 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from anyio.lowlevel import RunVar
 
+from memory.context.session_context import SessionContext
 from memory.model import Owner, Session
+from memory.record.sessions import existing
 from server.identity import Caller, Identify, Right
+from server.opening import LazyMemory
 
 if TYPE_CHECKING:
-    from memory.context.session_context import SessionContext
-    from server.opening import LazyMemory
     from server.parts import Parts
     from server.protocol.sampling import ModelAnswer
     from server.protocol.updates import Updates
@@ -33,7 +34,7 @@ class Call:
     memory: "Parts"
     caller: Caller
     changed: list[str] = field(default_factory=list)
-    given: "SessionContext | None" = None
+    given: SessionContext | None = None
     model_answer: "ModelAnswer | None" = None
 
     @property
@@ -42,8 +43,6 @@ class Call:
 
     def session(self, session_id: str) -> Session:
         """The caller's session of this id. Errors: NotFound, for another's as for an unknown one."""
-        from memory.record.sessions import existing
-
         with self.memory.store.read(self.owner) as records:
             return existing(records, session_id)
 
@@ -52,7 +51,7 @@ class Call:
 class Calls:
     """Where a request becomes a call: the memory, how a caller is known, and who hears of what a call did."""
 
-    memory: "LazyMemory"
+    memory: LazyMemory
     identify: Identify
     updates: "Updates"
     measure: Callable[[Call], None] | None = None

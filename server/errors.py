@@ -7,6 +7,7 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from pydantic import ValidationError
 
 from memory.errors import BackstoryError, NotFound, shown
+from server.wire.schemas import NESTED_INPUTS
 
 
 def tool_error(error: BackstoryError) -> ToolError:
@@ -45,8 +46,6 @@ def path_of(loc: Iterable[int | str]) -> str:
 
 
 def _siblings(found: Mapping[str, Any]) -> list[str]:
-    from server.wire.schemas import NESTED_INPUTS
-
     container = next((str(part) for part in reversed(found["loc"][:-1]) if isinstance(part, str)), "")
     model = NESTED_INPUTS.get(container)
     return list(model.model_fields) if model else []

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from memory.errors import BackstoryError, Unavailable
+from memory.model import Owner, Session
+from memory.ports import Clock
 from server.settings import Settings
 
 if TYPE_CHECKING:
-    from memory.model import Owner, Session
-    from memory.ports import Clock
     from server.parts import Parts
 
 log = logging.getLogger("backstory.app")
@@ -32,7 +32,7 @@ class LazyMemory:
         self,
         settings: Settings,
         *,
-        clock: "Clock" = utc_now,
+        clock: Clock = utc_now,
         opener: "Callable[[Settings, Clock], Parts] | None" = None,
     ) -> None:
         self.settings = settings
@@ -47,11 +47,11 @@ class LazyMemory:
         self._closed = False
         self._listeners: list[Callable[[Owner, Session], None]] = []
 
-    def hear_summaries(self, listener: "Callable[[Owner, Session], None]") -> None:
+    def hear_summaries(self, listener: Callable[[Owner, Session], None]) -> None:
         """Has `listener` called with each session that got a summary in the background; in a thread of its own."""
         self._listeners.append(listener)
 
-    def _tell_summary(self, owner: "Owner", session: "Session") -> None:
+    def _tell_summary(self, owner: Owner, session: Session) -> None:
         for listener in self._listeners:
             listener(owner, session)
 
@@ -129,7 +129,7 @@ def _line(error: Exception) -> str:
     return (str(error).strip().splitlines() or ["no details"])[0]
 
 
-def _open_parts(settings: Settings, clock: "Clock") -> "Parts":
+def _open_parts(settings: Settings, clock: Clock) -> "Parts":
     from server.parts import open_parts
 
     return open_parts(settings, clock)

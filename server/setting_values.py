@@ -1,5 +1,8 @@
 """The kinds of values that settings have: each parser returns the value, or says what is wrong and what is allowed."""
 
+import base64
+import binascii
+import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +11,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from memory.errors import shown
+from server.time_zones import zone_named
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}")
 _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
@@ -120,9 +124,6 @@ def _split(text: str) -> SplitResult:
 
 def key(text: str) -> Secret:
     """An encryption key."""
-    import base64
-    import binascii
-
     try:
         raw = base64.b64decode(text, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
@@ -141,8 +142,6 @@ def text_secret(text: str) -> Secret:
 
 def zone(text: str) -> str:
     """A time zone."""
-    from server.time_zones import zone_named
-
     try:
         zone_named(text)
     except ValueError:
@@ -200,8 +199,6 @@ def origin(text: str) -> str:
 
 def network(text: str) -> str:
     """An address or network."""
-    import ipaddress
-
     try:
         return str(ipaddress.ip_network(text, strict=False))
     except ValueError:

@@ -7,6 +7,8 @@ from datetime import UTC, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from tzlocal import get_localzone
+
 log = logging.getLogger("backstory.app")
 _LONGEST = 1000
 
@@ -42,8 +44,6 @@ def _zone_of_rule(rule: str) -> tzinfo:
 
 def zone_here() -> tzinfo:
     """This machine's zone; UTC where it cannot be told, which is said once."""
-    from tzlocal import get_localzone
-
     try:
         return get_localzone()
     except Exception as error:

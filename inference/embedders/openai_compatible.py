@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import numpy as np
+import openai
 
 from inference.embedders.vectors import RecentQueries, normalised
 from memory.errors import Unavailable, shown
@@ -49,8 +50,6 @@ class OpenAICompatible:
                 f"The embedder {shown('openai:' + model)} needs OPENAI_API_KEY, "
                 "or OPENAI_BASE_URL for an endpoint that asks for no key."
             )
-        import openai
-
         self.name = f"openai:{model}"
         self._model = model
         self._host = urlsplit(base_url or _OPENAI).netloc.rpartition("@")[2]
@@ -121,8 +120,6 @@ class OpenAICompatible:
                 text = text[: max(_SHORTEST_CUT, len(text) // 2)]
 
     def _request(self, client: Any, texts: Sequence[str]) -> Vector:
-        import openai
-
         # Endpoints refuse an empty text; a blank one means as little.
         readable = [text if text.strip() else "." for text in texts]
         try:

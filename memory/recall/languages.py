@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from Stemmer import Stemmer
+
 _FUNCTION_WORDS: dict[str, frozenset[str]] = {
     name: frozenset(words.split())
     for name, words in {
@@ -135,8 +137,6 @@ class _Stemmers(threading.local):
 
     def __call__(self, language: str) -> Any:
         if language not in self.made:
-            from Stemmer import Stemmer
-
             self.made[language] = Stemmer(language, 0)  # no cache of its own: `variants` has one
         return self.made[language]
 

@@ -1,7 +1,7 @@
 """What a search is asked for and what it answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from memory.errors import Invalid
@@ -77,8 +77,6 @@ def checked_limit(limit: int) -> int:
 
 def bounded(where: MessageFilter, days_back: float | None, now: datetime) -> MessageFilter:
     """`where` with `days_back` turned into its `since`; the later bound wins. Errors: Invalid."""
-    from dataclasses import replace
-
     if where.since is not None and where.until is not None and where.since >= where.until:
         raise Invalid("The time range", "ends before it begins", "give a 'since' that is earlier than 'until'")
     if days_back is None:

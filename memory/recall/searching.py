@@ -26,9 +26,11 @@ from memory.recall.request import (
     checked_queries,
 )
 from memory.recall.reranking import TOP, Reranker, reranked
+from memory.recall.topic import MOST_HITS, stretches
 from memory.recall.understanding import interpreted, understood
 from memory.recall.variety import Ranked, varied
 from memory.recall.weights import weights_for
+from memory.text.tokens import EstimatedTokens
 
 _HOT_BYTES = 256 << 20
 _HOT_MESSAGES = 60_000
@@ -86,8 +88,6 @@ class Recall:
 
     def topic(self, owner: Owner, request: TopicRequest) -> TopicResult:
         """The stretches of conversation around a topic, within the token budget. Errors: as `search`."""
-        from memory.recall.topic import MOST_HITS, stretches
-
         asked = SearchRequest(request.topic, where=request.where, days_back=request.days_back)
         ranked, told, where = self._ranked(owner, asked)
         hits = self._read_back(owner, where, ranked, MOST_HITS)
@@ -101,8 +101,6 @@ class Recall:
 
     def _tokens(self) -> TokenCounter:
         if self._counter is None:
-            from memory.text.tokens import EstimatedTokens
-
             self._counter = EstimatedTokens()
         return self._counter
 

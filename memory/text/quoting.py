@@ -8,14 +8,11 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from memory.model import Json, Message
+from memory.ports import TokenCounter
 from memory.text.plain import beginning, minute, one_line
 from memory.text.tokens import json_text
-
-if TYPE_CHECKING:
-    from memory.ports import TokenCounter
 
 OPEN = (
     "<past_conversation>\n"
@@ -176,7 +173,7 @@ def value_text(value: Json, limit: int = 400) -> str:
     return one_line(neutral(beginning(value if isinstance(value, str) else json_text(value), limit)), limit)
 
 
-def shortened(text: str, tokens: int, counter: "TokenCounter", note: str = "shortened") -> str:
+def shortened(text: str, tokens: int, counter: TokenCounter, note: str = "shortened") -> str:
     """The beginning and the end of `text` with a mark between, at most `tokens` long; '' when nothing fits."""
     if counter.count(text) <= tokens:
         return text

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memory.errors import Invalid, shown
+from memory.ports import TokenCounter
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-    from memory.ports import TokenCounter
 
 _WORDS = re.compile(r"[A-Za-z]+")
 _SPACES = re.compile(r" {2,}| (?=[0-9])")
@@ -73,7 +72,7 @@ class TokenizerTokens:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def tokenizer_counter(path_or_name: str) -> "TokenCounter":
+def tokenizer_counter(path_or_name: str) -> TokenCounter:
     """The counter of a `tokenizer.json` (a file, or a folder that holds one), or of a hub model named `owner/model`.
 
     Only a name that is no path is looked up at the hub, and only because it was configured. Errors: Invalid.

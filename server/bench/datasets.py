@@ -26,6 +26,7 @@ from typing import Any, get_args
 
 from memory.errors import Invalid
 from memory.model import Channel, NewMessage, Role
+from server.formats import locomo
 
 _CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
 APART = frozenset({"adversarial"})
@@ -70,8 +71,6 @@ def load(path: Path) -> list[Conversation]:
     """The conversations of a LoCoMo file or of JSON lines. Errors: Invalid, with the line, when it is neither."""
     with path.open("rb") as file:
         head = file.read(4096)
-    from server.formats import locomo
-
     found = list(_locomo(path) if locomo.detects(head) and b'"conversation_id"' not in head else _lines(path))
     if not found:
         raise Invalid("The data file", "has no conversation in it", "give a LoCoMo file or JSON lines of conversations")
@@ -79,8 +78,6 @@ def load(path: Path) -> list[Conversation]:
 
 
 def _locomo(path: Path) -> Iterator[Conversation]:
-    from server.formats import locomo
-
     for number, sample in enumerate(locomo.loaded(path), 1):
         sessions: dict[str, list[NewMessage]] = {}
         titles: dict[str, str | None] = {}

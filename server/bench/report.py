@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
 
 from server.bench.datasets import APART
 from server.bench.metrics import NAMES, Difference, Figures, difference, mean
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _JUDGED = ("recall@5", "recall@10", "ndcg@10")
 
@@ -108,10 +108,8 @@ def latency(rows: Sequence[Row]) -> dict[str, float]:
     return {"p50": times[len(times) // 2], "p95": times[min(len(times) - 1, int(len(times) * 0.95))]}
 
 
-def show(report: RecallReport, console: "Console") -> None:
+def show(report: RecallReport, console: Console) -> None:
     """The tables, for people."""
-    from rich.table import Table
-
     head = f"{report.messages} messages, {len(report.main.counted())} questions, embedder {report.embedder}"
     table = Table(title=f"{report.data}: {head}", title_justify="left")
     table.add_column("ranking")

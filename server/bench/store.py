@@ -11,10 +11,12 @@ from tempfile import TemporaryDirectory
 from memory.errors import Unavailable
 from memory.model import Owner
 from memory.ports import Clock, Embedder, RecordStore
+from memory.recall import analyzer
 from memory.record.recording import record
 from memory.record.sessions import Target
 from server.bench.datasets import BenchSession, Conversation
 from storage.lance import IndexWriter, LanceIndex
+from storage.sql import open_store, sqlite_url
 
 OWNER = Owner("bench", "bench")
 BATCH = 200
@@ -48,9 +50,6 @@ def filled(
     conversations: Sequence[Conversation], embedder: Embedder | None, directory: Path | None, told: Told
 ) -> Iterator[BenchStore]:
     """A store with all conversations in it, indexed to the end; in `directory`, or in one that is removed after."""
-    from memory.recall import analyzer
-    from storage.sql import open_store, sqlite_url
-
     with TemporaryDirectory(prefix="backstory-bench-", ignore_cleanup_errors=True) as scratch:
         home = directory or Path(scratch)
         home.mkdir(parents=True, exist_ok=True)

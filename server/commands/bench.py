@@ -5,9 +5,11 @@ from typing import ClassVar
 
 import click
 
+from memory.errors import Invalid
 from server.commands.lazy import LazyGroup
 from server.commands.options import with_settings
 from server.commands.output import echo_json, progress
+from server.latency.figures import markdown
 from server.settings import Settings
 
 
@@ -38,8 +40,6 @@ def latency(messages: int, mine: int, as_json: bool, settings: Settings) -> None
       backstory bench latency
       backstory bench latency --messages 1000000 --json
     """
-    from memory.errors import Invalid
-    from server.latency.figures import markdown
     from server.latency.measuring import measure
     from server.parts import embedder_of
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from memory.errors import BackstoryError
 from memory.ports import Replica
 from server import __version__
+from server.commands.waiting import wait_for_index
 from server.opening import LazyMemory
 from server.record import open_record
 from server.settings import Settings
@@ -134,8 +135,6 @@ def check_embedder(memory: "Parts") -> Finding:
 
 
 def repaired(memory: "Parts") -> Iterator[Finding]:
-    from server.commands.waiting import wait_for_index
-
     memory.writer.rebuild()
     if wait_for_index(memory, vectors=True):
         yield Finding("repair", "ok", "the search index was built anew")

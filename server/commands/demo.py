@@ -5,6 +5,7 @@ import tempfile
 from time import perf_counter
 from typing import IO, TYPE_CHECKING
 
+import anyio
 import click
 
 from memory.errors import BackstoryError
@@ -38,7 +39,6 @@ def demo(keep: bool) -> None:
 
 def show(scratch: str) -> bool:
     """Prints each step as it is done; returns whether all came back as it should."""
-    import anyio
     from rich.console import Console
 
     from server.demo.scenario import Step, demonstrate

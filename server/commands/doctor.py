@@ -1,16 +1,12 @@
 """`backstory doctor`: is everything in order, and what to do where it is not."""
 
-from typing import TYPE_CHECKING
-
 import click
 
+from server.commands.checkup import Finding, checkup
 from server.commands.opening import configure_logging
 from server.commands.options import with_settings
 from server.commands.output import echo_json
 from server.settings import Settings
-
-if TYPE_CHECKING:
-    from server.commands.checkup import Finding
 
 MARKS = {"ok": "green", "note": "yellow", "bad": "red"}
 
@@ -29,8 +25,6 @@ def doctor(repair: bool, audit: bool, as_json: bool, settings: Settings) -> None
       backstory doctor --audit     # proof that nothing was lost or altered
       backstory doctor --repair    # after a damaged index
     """
-    from server.commands.checkup import Finding, checkup
-
     configure_logging(settings)
     findings: list[Finding] = []
     for finding in checkup(settings, repair=repair, audit=audit):
@@ -45,6 +39,6 @@ def doctor(repair: bool, audit: bool, as_json: bool, settings: Settings) -> None
         raise click.exceptions.Exit(1)
 
 
-def show(finding: "Finding") -> None:
+def show(finding: Finding) -> None:
     mark = click.style(f"{finding.state:<5}", fg=MARKS[finding.state])
     click.echo(f"{mark}{finding.check:<15}{finding.text}")

@@ -12,6 +12,8 @@ import click
 
 from server.commands.opening import opened_record
 from server.commands.options import with_settings
+from server.formats.portions import portions
+from server.formats.writing import FORMATS
 from server.settings import Settings
 
 
@@ -35,9 +37,6 @@ def export(form: str, output: Path | None, settings: Settings) -> None:
       backstory export -o memory.json
       backstory export --format jsonl | gzip > memory.jsonl.gz
     """
-    from server.formats.portions import portions
-    from server.formats.writing import FORMATS
-
     with opened_record(settings) as store:
         pieces = FORMATS[form](portions(store, settings.owner))
         with destination(output) as file:

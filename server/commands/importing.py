@@ -8,11 +8,12 @@ import click
 from server.commands.opening import opened_memory
 from server.commands.options import with_settings
 from server.commands.output import echo_json, progress
+from server.commands.waiting import wait_for_index
+from server.formats.importing import Importing, Tally
+from server.formats.items import Format
 from server.settings import Settings
 
 if TYPE_CHECKING:
-    from server.formats.importing import Tally
-    from server.formats.items import Format
     from server.parts import Parts
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -40,7 +41,6 @@ def import_(
       backstory import --format locomo locomo10.json --wait
       backstory export --format jsonl -o all.jsonl && backstory --data-dir elsewhere import all.jsonl
     """
-    from server.commands.waiting import wait_for_index
     from server.formats.reading import format_of
 
     if project_id is not None and not project_id.strip():
@@ -53,10 +53,8 @@ def import_(
         echo_json({"files": results, "caught_up": caught_up})
 
 
-def import_file(memory: "Parts", path: Path, form: "Format", project_id: str | None) -> dict[str, Any]:
+def import_file(memory: "Parts", path: Path, form: Format, project_id: str | None) -> dict[str, Any]:
     """Imports one file with a progress bar, and says what came of it."""
-    from server.formats.importing import Importing, Tally
-
     tally = Tally()
     importing = Importing(memory.store, memory.settings.owner, memory.clock, path, tally)
     size = path.stat().st_size or 1
@@ -77,7 +75,7 @@ def import_file(memory: "Parts", path: Path, form: "Format", project_id: str | N
     }
 
 
-def told(path: Path, tally: "Tally") -> str:
+def told(path: Path, tally: Tally) -> str:
     counted = f"{number(tally.new, 'message')} recorded in {number(len(tally.sessions), 'session')}"
     if tally.duplicates and not tally.new:
         return f"{path}: nothing new; {number(tally.duplicates, 'message')} had been recorded before."

@@ -7,10 +7,12 @@ import click
 from memory.model import HITS, Channel, Role, ScopeFilter
 from memory.text.plain import minute
 from memory.text.results import NOTHING_FOUND
+from server.calling import Call
 from server.commands.asking import checked
 from server.commands.opening import opened_memory
 from server.commands.options import with_settings
 from server.commands.output import clean, echo_json
+from server.identity import LocalUser
 from server.settings import Settings
 
 
@@ -36,8 +38,6 @@ def search(words: tuple[str, ...], as_json: bool, settings: Settings, **options:
       backstory search viewing appointment --project flat-hunt --days-back 30
       backstory search "what did you recommend last week" --json | jq .hits[0]
     """
-    from server.calling import Call
-    from server.identity import LocalUser
     from server.tools.search_conversation_history import search_conversation_history
 
     query = " ".join(words).strip()

@@ -4,6 +4,7 @@ import click
 
 from server.commands.options import with_settings
 from server.settings import Settings
+from server.stdio.serving import serve as serve_stdio
 
 
 @click.command()
@@ -26,8 +27,6 @@ def serve(transport: str, settings: Settings) -> None:
       backstory serve --transport http --port 8765      # for many users, with tokens
     """
     if transport == "stdio":
-        from server.stdio.serving import serve as serve_stdio
-
         serve_stdio(settings)
     from server.http.serving import serve as serve_http
 

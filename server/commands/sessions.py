@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from memory.model import HITS, SessionFilter
+from memory.record.sessions import list_page
 from memory.text.plain import minute
 from memory.text.results import NO_SESSIONS
 from server.commands.asking import checked
@@ -30,7 +31,6 @@ def sessions(as_json: bool, settings: Settings, **options: Any) -> None:
       backstory sessions
       backstory sessions --project flat-hunt --archived --json
     """
-    from memory.record.sessions import list_page
     from server.tools.list_sessions import list_sessions
     from server.wire import answers
 

@@ -2,20 +2,22 @@
 
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import click
 
 from memory.errors import Invalid, shown
+from memory.model import ApiToken, Owner
+from memory.people.api_tokens import issue
+from memory.people.api_tokens import revoke as revoke_token
+from memory.people.identities import register
 from memory.text.plain import iso, minute
 from server.commands.opening import opened_directory
 from server.commands.options import with_settings
 from server.commands.output import cell, echo_json
 from server.identity import Right
+from server.opening import utc_now
 from server.settings import Settings
-
-if TYPE_CHECKING:
-    from memory.model import ApiToken
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LIFETIME = re.compile(r"(\d{1,5})([mhdw])")
@@ -40,11 +42,6 @@ def create(rights: str, expires: str, as_json: bool, settings: Settings) -> None
       backstory token create --tenant acme --user ann --rights read,write --expires 90d
       backstory token create --tenant acme --user bridge --rights read,write,act-as --json
     """
-    from memory.model import Owner
-    from memory.people.api_tokens import issue
-    from memory.people.identities import register
-    from server.opening import utc_now
-
     wanted, lifetime = read_rights(rights), read_lifetime(expires)
     with opened_directory(settings) as directory:
         user = register(directory, settings.tenant, settings.user, clock=utc_now)
@@ -63,8 +60,6 @@ def create(rights: str, expires: str, as_json: bool, settings: Settings) -> None
 @with_settings()
 def list_(as_json: bool, settings: Settings) -> None:
     """List every tenant's tokens, oldest first; never the tokens themselves."""
-    from server.opening import utc_now
-
     with opened_directory(settings) as directory:
         tokens = directory.tokens()
     if as_json:
@@ -96,9 +91,6 @@ def list_(as_json: bool, settings: Settings) -> None:
 @with_settings()
 def revoke(token_id: str, as_json: bool, settings: Settings) -> None:
     """Revoke a token by its id; from then on it is refused, and its streams are closed."""
-    from memory.people.api_tokens import revoke as revoke_token
-    from server.opening import utc_now
-
     plain = token_id.split("_")[1] if token_id.startswith("bst_") else token_id
     with opened_directory(settings) as directory:
         gone = revoke_token(directory, plain, utc_now)
@@ -128,7 +120,7 @@ def read_lifetime(text: str) -> timedelta | None:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
-def described(one: "ApiToken") -> dict[str, Any]:
+def described(one: ApiToken) -> dict[str, Any]:
     """A token's record for machines, without its hash."""
     times = ("created_at", "expires_at", "revoked_at", "last_used_at")
     return {

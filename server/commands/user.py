@@ -4,10 +4,16 @@ from typing import Any, cast
 
 import click
 
+from memory.people.identities import link as link_identity
+from memory.people.identities import merge as merge_users
+from memory.people.identities import resolve
+from memory.people.identities import unlink as unlink_identity
+from memory.people.identity_values import normalise
 from memory.text.plain import iso, minute
 from server.commands.opening import opened_directory
 from server.commands.options import with_settings
 from server.commands.output import cell, echo_json
+from server.opening import utc_now
 from server.settings import Settings
 
 KINDS = ("phone", "email", "voiceprint", "external")
@@ -42,8 +48,6 @@ def list_(as_json: bool, settings: Settings) -> None:
 @with_settings()
 def show(user_id: str, as_json: bool, settings: Settings) -> None:
     """Show a user of --tenant, by id or by anything they are known by, with the history of links and merges."""
-    from memory.people.identities import resolve
-
     with opened_directory(settings) as directory:
         found = resolve(directory, settings.tenant, user_id, settings.phone_region)
         with directory.read(settings.tenant) as people:
@@ -78,10 +82,6 @@ def show(user_id: str, as_json: bool, settings: Settings) -> None:
 @with_settings()
 def link(user_id: str, kind: str, value: str, settings: Settings) -> None:
     """Recognise a user of --tenant by one thing more."""
-    from memory.people.identities import link as link_identity
-    from memory.people.identity_values import normalise
-    from server.opening import utc_now
-
     identity = normalise(cast(Any, kind), value, settings.phone_region)
     with opened_directory(settings) as directory:
         link_identity(directory, settings.tenant, user_id, identity, utc_now)
@@ -95,10 +95,6 @@ def link(user_id: str, kind: str, value: str, settings: Settings) -> None:
 @with_settings()
 def unlink(user_id: str, kind: str, value: str, settings: Settings) -> None:
     """Recognise a user of --tenant by one thing less."""
-    from memory.people.identities import unlink as unlink_identity
-    from memory.people.identity_values import normalise
-    from server.opening import utc_now
-
     identity = normalise(cast(Any, kind), value, settings.phone_region)
     with opened_directory(settings) as directory:
         unlink_identity(directory, settings.tenant, user_id, identity, utc_now)
@@ -113,9 +109,6 @@ def unlink(user_id: str, kind: str, value: str, settings: Settings) -> None:
 def merge(user_id: str, into: str, yes: bool, settings: Settings) -> None:
     """Make two users of --tenant one: identities, tokens and everything recorded go over, and the old id stands for the
     one who remains. This cannot be taken back."""
-    from memory.people.identities import merge as merge_users
-    from server.opening import utc_now
-
     if not yes:
         click.confirm(f"Everything of {user_id} becomes {into}'s, for good. Go on?", abort=True, err=True)
     with opened_directory(settings) as directory:

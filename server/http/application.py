@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from memory.errors import BackstoryError
 from server.http import health, oauth
@@ -96,8 +97,6 @@ class Application:
         app = Observe(app, traffic=self.traffic, metrics=self.metrics, health=health.PATHS)
         if http.trusted_proxies:
             app = Placed(app)
-            from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
-
             app = ProxyHeadersMiddleware(app, trusted_hosts=list(http.trusted_proxies))  # type: ignore[arg-type, assignment]  # uvicorn's own names for the same ASGI types
         return app
 

@@ -28,10 +28,12 @@ from server.http.metrics import Metrics
 from server.http.observing import log_as_json, requests_log
 from server.http.origins import is_loopback
 from server.http.principal import Principal
+from server.http.rest import build_api
 from server.http.tracing import start_tracing
 from server.identity import LOCAL_RIGHTS
 from server.opening import LazyMemory
 from server.settings import HttpSettings, Settings
+from server.tools import FOR_BRIDGES
 
 if TYPE_CHECKING:
     from server.parts import Parts
@@ -122,9 +124,6 @@ def listen(host: str, port: int) -> socket.socket:
 
 def build_application(settings: Settings, memory: LazyMemory, **options: Any) -> Application:
     """The ASGI application over `memory`, which it opens but never closes."""
-    from server.http.rest import build_api
-    from server.tools import FOR_BRIDGES
-
     metrics = Metrics()
     callers = TokenCallers(lambda: memory.wait().directory, settings.phone_region)
     also = FOR_BRIDGES[settings.tools]

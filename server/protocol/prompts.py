@@ -6,6 +6,7 @@ from typing import Any
 
 from mcp.types import Prompt, PromptArgument
 
+from memory.context.session_context import ContextRequest
 from memory.errors import Invalid, shown
 from memory.model import MessageFilter
 from server.calling import Call
@@ -55,8 +56,6 @@ def _recall_topic(call: Call, topic: str, project_id: str | None = None) -> str:
 
 
 def _start_with_memory(call: Call, query: str | None = None, project_id: str | None = None) -> str:
-    from memory.context.session_context import ContextRequest
-
     wanted = ContextRequest(project_id=project_id, query=query, display_name=call.caller.display_name)
     given = answers.session_context(call.memory.session_contexts.get(call.owner, wanted))
     wish = f"I would like to talk about: {query}" if query else "Greet me, and take up where we left off."

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
@@ -16,10 +16,8 @@ from mcp.types import (
     TextContent,
 )
 
+from inference.summarizers.prompting import Prompt
 from memory.errors import Unavailable
-
-if TYPE_CHECKING:
-    from inference.summarizers.prompting import Prompt
 
 KEY = "model"
 SECONDS = 120.0
@@ -30,7 +28,7 @@ HANDSHAKE_ERA_ENDS = "2026-07-28"
 class Question:
     """What the client's model is asked about a session's messages up to `to_seq`."""
 
-    prompt: "Prompt"
+    prompt: Prompt
     to_seq: int
 
     def mark(self) -> str:

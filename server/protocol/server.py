@@ -28,6 +28,7 @@ from pydantic.networks import AnyUrl
 
 from memory.errors import BackstoryError, shown
 from memory.model import Owner
+from memory.record.sessions import existing
 from server.calling import Call, Calls, in_thread
 from server.errors import resource_error
 from server.opening import LazyMemory
@@ -141,8 +142,6 @@ class MemoryServer(MCPServer[LazyMemory]):
         def check() -> Owner:
             caller = self.calls.caller(ctx, None, "read")
             if sessions:
-                from memory.record.sessions import existing
-
                 with self.calls.memory.wait().store.read(caller.owner) as records:
                     for session_id in sessions:
                         existing(records, session_id)

@@ -5,19 +5,17 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
 from anyio.lowlevel import EventLoopToken, current_token
+from mcp.server.session import ServerSession
 from mcp.shared.subscriptions import ResourceUpdated, ServerEvent
 
 from memory.model import Owner
 from server.protocol.sdk_privates import connection_of
-
-if TYPE_CHECKING:
-    from mcp.server.session import ServerSession
 
 log = logging.getLogger("backstory.updates")
 PATIENCE_SECONDS = 1.0
@@ -39,7 +37,7 @@ class _Subscriber:
     """A connection of the handshake era. A session proxy stays valid as long as its connection."""
 
     owner: Owner
-    session: "ServerSession"
+    session: ServerSession
     uris: set[str] = field(default_factory=set)
 
 
@@ -73,7 +71,7 @@ class Updates:
 
     # Connections of the handshake era.
 
-    def add(self, owner: Owner, session: "ServerSession", uri: str) -> None:
+    def add(self, owner: Owner, session: ServerSession, uri: str) -> None:
         """Notes that this connection wants to hear of `uri`, for as long as it lasts."""
         self._loop = current_token()
         connection = connection_of(session)
@@ -84,7 +82,7 @@ class Updates:
             subscriber = self._subscribers[connection] = _Subscriber(owner, session)
         subscriber.uris.add(uri)
 
-    def remove(self, session: "ServerSession", uri: str) -> None:
+    def remove(self, session: ServerSession, uri: str) -> None:
         """Takes it back; nothing happens when it was never wanted."""
         subscriber = self._subscribers.get(connection_of(session))
         if subscriber is not None:

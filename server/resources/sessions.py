@@ -1,6 +1,8 @@
 """Sessions as resources: the list, one of them, its messages, its summary, and what a model should be given of it."""
 
+from memory.context.session_context import ContextRequest
 from memory.model import SessionFilter
+from memory.record.sessions import existing, list_page
 from server.calling import Call
 from server.protocol import addresses
 from server.resources.table import Document, resource
@@ -11,8 +13,6 @@ NEWEST = 100
 
 @resource(addresses.SESSIONS, "Sessions", "Your conversations, newest first (up to 100)")
 def sessions(call: Call) -> Document:
-    from memory.record.sessions import list_page
-
     page = list_page(call.memory.store, call.owner, SessionFilter(), NEWEST, None)
     return Document(answers.sessions(page).data)
 
@@ -24,8 +24,6 @@ def session(call: Call, session_id: str) -> Document:
 
 @resource(addresses.MESSAGES, "Messages of a session", "All that was said in a conversation, word for word, in order")
 def session_messages(call: Call, session_id: str) -> Document:
-    from memory.record.sessions import existing
-
     with call.memory.store.read(call.owner) as records:
         existing(records, session_id)
         messages = records.transcript(session_id)
@@ -35,8 +33,6 @@ def session_messages(call: Call, session_id: str) -> Document:
 
 @resource(addresses.SUMMARY, "Summary of a session", "Its newest version; version 0 says there is none yet")
 def session_summary(call: Call, session_id: str) -> Document:
-    from memory.record.sessions import existing
-
     with call.memory.store.read(call.owner) as records:
         existing(records, session_id)
         summary = records.latest_summary(session_id)
@@ -45,8 +41,6 @@ def session_summary(call: Call, session_id: str) -> Document:
 
 @resource(addresses.CONTEXT, "Context of a session", "What a model should be given of a conversation now, ready to use")
 def session_context(call: Call, session_id: str) -> Document:
-    from memory.context.session_context import ContextRequest
-
     wanted = ContextRequest(session_id=session_id, display_name=call.caller.display_name)
     given = call.memory.session_contexts.get(call.owner, wanted)
     answer = answers.session_context(given)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pydantic_core
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.shared.uri_template import UriTemplate
 from mcp.types import Resource, ResourceTemplate
@@ -23,8 +24,6 @@ class Document:
 
     def contents(self) -> list[ReadResourceContents]:
         """As the protocol wants it: the JSON first, then the text."""
-        import pydantic_core
-
         found = [ReadResourceContents(content=pydantic_core.to_json(self.data).decode(), mime_type=JSON)]
         if self.text is not None:
             found.append(ReadResourceContents(content=self.text, mime_type="text/plain"))

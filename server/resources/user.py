@@ -1,5 +1,10 @@
 """What is known about the user: context, preamble for the start of a chat or a call, profile."""
 
+from datetime import timedelta
+
+from memory.context.profile import ProfileLimits, as_document
+from memory.context.profile import profile as profile_of
+from memory.record.user_context import get as entries_of
 from server.calling import Call
 from server.protocol import addresses
 from server.resources.table import Document, resource
@@ -8,9 +13,7 @@ from server.wire import answers
 
 @resource(addresses.USER_CONTEXT, "What is known about the user", "Facts, preferences and current state, as stated")
 def user_context(call: Call) -> Document:
-    from memory.record import user_context
-
-    answer = answers.entries(user_context.get(call.memory.store, call.owner, clock=call.memory.clock))
+    answer = answers.entries(entries_of(call.memory.store, call.owner, clock=call.memory.clock))
     return Document(answer.data, answer.text)
 
 
@@ -22,11 +25,8 @@ def preamble(call: Call) -> Document:
 
 @resource(addresses.PROFILE, "Profile", "What the last sessions were about, preferences, and what else is known")
 def profile(call: Call) -> Document:
-    from datetime import timedelta
-
-    from memory.context.profile import ProfileLimits, as_document, profile
-
     settings = call.memory.settings
     expires_after = timedelta(days=settings.profile_days) if settings.profile_days else None
     limits = ProfileLimits(settings.profile_sessions, expires_after)
-    return Document(dict(as_document(profile(call.memory.store, call.owner, limits=limits, clock=call.memory.clock))))
+    found = profile_of(call.memory.store, call.owner, limits=limits, clock=call.memory.clock)
+    return Document(dict(as_document(found)))

@@ -4,6 +4,7 @@ File descriptors 0 and 1 point at the null device and at stderr from the first m
 it starts. The protocol alone has the real ones.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -13,7 +14,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import anyio
+
 from server.log_lines import PlainLines, log_failures
+from server.protocol.sdk_privates import lowlevel_of
 from server.settings import Settings
 from server.stdio.pipe import hung_up, open_wire, take_wire
 
@@ -146,16 +150,17 @@ def _is_broken_pipe(error: BaseException) -> bool:
 
 
 def _run(settings: Settings, ending: Ending, wire_in: int, wire_out: int) -> int:
-    import anyio
+    gc.disable()  # what is made before the first answer stays: looking through it for garbage took a tenth of the time
     from mcp.server.stdio import stdio_server
 
     from server.app import build_memory, build_server
     from server.protocol.pacing import Pacing
-    from server.protocol.sdk_privates import lowlevel_of
 
     memory = build_memory(settings)
     ending.close = memory.close
     server = build_server(memory, tools=settings.tools)
+    gc.freeze()
+    gc.enable()
     server.middleware.append(ending.middleware)
     signal.signal(signal.SIGTERM, lambda *_: ending.exit_aside(0))
     signal.signal(signal.SIGINT, lambda *_: ending.exit_aside(130))

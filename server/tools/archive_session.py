@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from memory.model import Session
+from memory.record.sessions import archive
 from server.calling import Call
 from server.protocol import addresses
 from server.tools import parameters as p
@@ -16,8 +17,6 @@ from server.wire.schemas import SessionAnswer
 def archive_session(call: Call, session_id: p.Session = None) -> Answer[SessionAnswer]:
     """Close a conversation ("new chat"). It stays searchable; the next message without a `session_id` opens a
     new one."""
-    from memory.record.sessions import archive
-
     began = call.memory.clock()
     session = archive(call.memory.store, call.owner, session_id, call.memory.clock)
     note_archiving(call, session, began)

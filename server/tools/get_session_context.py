@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
 
+from memory.context.session_context import ContextRequest
 from memory.model import Purpose
 from server.calling import Call
 from server.tools import parameters as p
@@ -29,8 +30,6 @@ def get_session_context(
 ) -> Answer[SessionContextAnswer]:
     """Get what you should know now, ready to use: user context, summary, the last turns and recalled messages, within a
     token budget. Call it first in a new conversation, or after losing your context."""
-    from memory.context.session_context import ContextRequest
-
     wanted = ContextRequest(
         session_id=session_id,
         project_id=project_id,

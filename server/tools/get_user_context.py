@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from memory.record import user_context
 from server.calling import Call
 from server.tools import parameters as p
 from server.tools.toolbox import reads
@@ -21,7 +22,5 @@ def get_user_context(
 ) -> Answer[Entries]:
     """Get the facts, preferences and current state the user has stated. Call it before asking the user
     something they may have told you already."""
-    from memory.record import user_context
-
     found = user_context.get(call.memory.store, call.owner, keys, project_id, include_history, clock=call.memory.clock)
     return answers.entries(found)

@@ -1,18 +1,16 @@
 """The tool that recognises a caller."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
+from memory.people.identities import Claims, Identified, identify, identify_self
 from memory.text import results
 from server.calling import Call
 from server.tools.toolbox import writes
 from server.wire.answers import Answer
 from server.wire.schemas import Outgoing
 from server.wire.values import Id
-
-if TYPE_CHECKING:
-    from memory.people.identities import Identified
 
 
 class UserOut(Outgoing):
@@ -40,8 +38,6 @@ def identify_user(
 ) -> Answer[IdentifiedOut]:
     """Find who is calling by what is known of them; pass the `user` it gives to the other tools. If it gives
     `candidates` instead, ask the caller, then call again with that one as `user`, or `new_person`, and `call_id`."""
-    from memory.people.identities import Claims, Identified, identify, identify_self
-
     claims = Claims(phone, email, voiceprint_id, external_id, display_name, call_id, call.caller.chosen, new_person)
     directory, region = call.memory.directory, call.memory.settings.phone_region
     if "act-as" in call.caller.rights:
@@ -53,7 +49,7 @@ def identify_user(
     return _answer(found)
 
 
-def _answer(found: "Identified") -> Answer[IdentifiedOut]:
+def _answer(found: Identified) -> Answer[IdentifiedOut]:
     user = found.user
     candidates = [UserOut(user=c.user_id, display_name=c.display_name) for c in found.candidates]
     data = IdentifiedOut(

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from memory.model import SessionFilter
+from memory.record.sessions import list_page
 from server.calling import Call
 from server.tools import parameters as p
 from server.tools.toolbox import reads
@@ -28,7 +29,5 @@ def list_sessions(
     cursor: Annotated[str | None, Field(description="`next_cursor` of the last page")] = None,
 ) -> Answer[Sessions]:
     """List conversations, newest first: to find an earlier one's `session_id`, or what is open in a project."""
-    from memory.record.sessions import list_page
-
     where = SessionFilter(scope, project_id, archived, channel, external_id, title)
     return answers.sessions(list_page(call.memory.store, call.owner, where, limit, cursor))

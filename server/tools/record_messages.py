@@ -5,6 +5,8 @@ from typing import Annotated
 from pydantic import Field
 
 from memory.model import MESSAGES_AT_ONCE
+from memory.record.recording import record
+from memory.record.sessions import Target
 from server.calling import Call
 from server.protocol import addresses
 from server.tools import parameters as p
@@ -29,9 +31,6 @@ def record_messages(
     """Record what was said, word for word, so that later conversations can recall it. Call it after each turn
     with the user's message, your answer, and tool calls with arguments and results. Give each message an `id`
     to make repeating safe."""
-    from memory.record.recording import record
-    from memory.record.sessions import Target
-
     began = call.memory.clock()
     target = Target(session_id=session_id, external_id=external_id, project_id=project_id, channel=channel, agent=agent)
     done = record(

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from memory.context.strategies import set_strategy
 from server.calling import Call
 from server.protocol import addresses
 from server.tools import parameters as p
@@ -25,8 +26,6 @@ def set_memory_strategy(
 ) -> Answer[StrategyOut]:
     """Choose how get_session_context keeps a long session small: none (everything), trim (the last turns), summarize
     (a summary and the last turns) or compact (old tool results left out). The record itself never changes."""
-    from memory.context.strategies import set_strategy
-
     name = session_id if level == "session" else agent
     patch = strategy.patch() if strategy else None
     resolved = set_strategy(call.memory.store, call.owner, level, name, patch)

@@ -1,5 +1,6 @@
 """The tool that opens a session."""
 
+from memory.record.sessions import Target, start
 from server.calling import Call
 from server.protocol import addresses
 from server.tools import parameters as p
@@ -20,8 +21,6 @@ def start_session(
 ) -> Answer[SessionAnswer]:
     """Open a new conversation, which messages without a `session_id` then go to. An `external_id` that exists gives its
     session again."""
-    from memory.record.sessions import Target, start
-
     began = call.memory.clock()
 
     target = Target(external_id=external_id, project_id=project_id, channel=channel, agent=agent, title=title)

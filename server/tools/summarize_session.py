@@ -1,11 +1,14 @@
 """The tool that writes summaries."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from inference.summarizers.prompting import prompt_for
+from inference.summarizers.sampling import AskedSummarizer, answered
 from memory.model import SUMMARY_TOKENS
+from memory.ports import Summarizer
 from server.calling import Call
 from server.protocol import addresses
 from server.protocol.sampling import Question
@@ -16,17 +19,12 @@ from server.wire.answers import Answer
 from server.wire.schemas import SummaryAnswer, SummaryIn
 from server.wire.values import NotBool, count
 
-if TYPE_CHECKING:
-    from memory.ports import Summarizer
-
 Own = Annotated[SummaryIn | None, Field(description="Your own words, stored as they are; absent: made for you")]
 Length = Annotated[int | None, count(*SUMMARY_TOKENS), NotBool]
 
 
 def _question(call: Call, values: Mapping[str, Any], asked_up_to: int | None) -> Question | None:
     """What the client's model is to fold, where the settings choose it and the agent brings no words of its own."""
-    from inference.summarizers.prompting import prompt_for
-
     if call.memory.settings.summarizer != "client" or values["summary"] is not None:
         return None
     pending = call.memory.summarizing.pending(
@@ -37,9 +35,7 @@ def _question(call: Call, values: Mapping[str, Any], asked_up_to: int | None) ->
     return Question(prompt_for(pending.previous, pending.messages, pending.max_tokens), pending.to_seq)
 
 
-def _client(call: Call) -> "tuple[Summarizer, ...]":
-    from inference.summarizers.sampling import AskedSummarizer, answered
-
+def _client(call: Call) -> tuple[Summarizer, ...]:
     if call.model_answer is None:
         return ()
     words, question = call.model_answer.words, call.model_answer.question

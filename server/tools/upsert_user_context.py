@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from memory.model import DAYS, Category, Source
+from memory.record import user_context
 from server.calling import Call
 from server.protocol import addresses
 from server.tools import parameters as p
@@ -36,8 +37,6 @@ def upsert_user_context(
 ) -> Answer[Entries]:
     """Keep what the user stated (facts, preferences, current state) by key (`diet`, `currentPropertyId`), so
     that every later conversation knows them. Store nothing that was not said. Older values stay in the history."""
-    from memory.record import user_context
-
     now = call.memory.clock()
     entries = user_context.upsert(
         call.memory.store,

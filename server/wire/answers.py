@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from memory.context.session_context import SessionContext
+from memory.context.strategies import ResolvedStrategy
 from memory.model import Commitment, Fact, Hit, Interpreted, Json, Message, Session, Summary, UserContextEntry
+from memory.record.recording import Recorded
+from memory.record.sessions import SessionPage
 from memory.text import results
 from memory.text.plain import plain
 from memory.text.quoting import cut
 from server.wire import schemas as wire
 
 if TYPE_CHECKING:
-    from memory.context.session_context import SessionContext
-    from memory.context.strategies import ResolvedStrategy
     from memory.recall import SearchResult, TopicResult
-    from memory.record.recording import Recorded
-    from memory.record.sessions import SessionPage
 
 T = TypeVar("T", bound=wire.Outgoing, covariant=True)
 CONTENT = 100_000
@@ -29,7 +29,7 @@ class Answer(Generic[T]):
     text: str
 
 
-def recorded(done: "Recorded", new: int) -> Answer[wire.Recorded]:
+def recorded(done: Recorded, new: int) -> Answer[wire.Recorded]:
     """What was recorded where, `new` of it for the first time."""
     data = wire.Recorded(
         session_id=done.session.session_id,
@@ -90,7 +90,7 @@ def no_summary(session_id: str) -> wire.SummaryAnswer:
     )
 
 
-def session_context(given: "SessionContext") -> Answer[wire.SessionContextAnswer]:
+def session_context(given: SessionContext) -> Answer[wire.SessionContextAnswer]:
     """What a model should be given now; the text is the one whose tokens were counted."""
     data = wire.SessionContextAnswer(
         session_id=given.session_id,
@@ -107,7 +107,7 @@ def session_context(given: "SessionContext") -> Answer[wire.SessionContextAnswer
     return Answer(data, results.context(given.instructions, given.messages) or results.NOTHING_KNOWN)
 
 
-def strategy_data(resolved: "ResolvedStrategy") -> wire.StrategyOut:
+def strategy_data(resolved: ResolvedStrategy) -> wire.StrategyOut:
     """The strategy in force, who decided its mode, and who decided each of its knobs."""
     return wire.StrategyOut(
         mode=resolved.mode,
@@ -120,7 +120,7 @@ def strategy_data(resolved: "ResolvedStrategy") -> wire.StrategyOut:
     )
 
 
-def strategy(resolved: "ResolvedStrategy", level: str) -> Answer[wire.StrategyOut]:
+def strategy(resolved: ResolvedStrategy, level: str) -> Answer[wire.StrategyOut]:
     """The strategy that a level now has."""
     return Answer(strategy_data(resolved), results.strategy(resolved, level))
 
@@ -135,7 +135,7 @@ def archived(one: Session | None, made: Summary | None, messages: Sequence[Messa
     return Answer(data, results.archived(one, made, messages))
 
 
-def sessions(page: "SessionPage") -> Answer[wire.Sessions]:
+def sessions(page: SessionPage) -> Answer[wire.Sessions]:
     """A page of sessions."""
     data = wire.Sessions(sessions=[session_data(s) for s in page.sessions], next_cursor=page.next_cursor)
     return Answer(data, results.sessions(page))
