@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,15 @@ def bin_path(name: str) -> str:
 def test_tool_finds_nothing(command: list[str]) -> None:
     done = subprocess.run([bin_path(command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_module_of_the_server_has_its_layer() -> None:
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (layers,) = (one["layers"] for one in linter["contracts"] if one["name"].startswith("the server's layers"))
+    placed = [name for layer in layers for name in layer.split(" | ")]
+    files = [path for path in (ROOT / "server").rglob("*.py") if path.name != "__init__.py"]
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
+    assert [name for name in modules if not any(f"{name}.".startswith(f"{layer}.") for layer in placed)] == []
 
 
 def private_elsewhere(path: Path) -> list[str]:

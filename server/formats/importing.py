@@ -22,7 +22,6 @@ class Tally:
 
     new: int = 0
     duplicates: int = 0
-    extras: int = 0
     sessions: dict[tuple[str | None, str | None], str] = field(default_factory=dict)
 
 
@@ -99,9 +98,9 @@ class Importing:
             if isinstance(item.value, Summary):
                 assert item.thread is not None
                 session_id = self.session_id(item.thread, item)
-                self.tally.extras += restore_summary(self.store, self.owner, replace(item.value, session_id=session_id))
+                restore_summary(self.store, self.owner, replace(item.value, session_id=session_id))
             else:
-                self.tally.extras += restore_user_context(self.store, self.owner, item.value)
+                restore_user_context(self.store, self.owner, item.value)
 
     def named(self, where: str) -> "Named":
         return Named(self.path, where)
