@@ -49,9 +49,9 @@ def cli(debug: bool) -> None:
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and ends the process with its exit code."""
     arguments = list(sys.argv[1:] if args is None else args)
-    prepare_streams()
+    _prepare_streams()
     code = run(arguments)
-    leave(close_output(code))
+    leave(_close_output(code))
 
 
 def leave(code: int) -> NoReturn:
@@ -74,7 +74,7 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return failed("Interrupted; what was finished before is kept.")
     except BrokenPipeError:
-        return silenced()
+        return _silenced()
     except BackstoryError as error:
         if "--debug" in arguments:
             raise
@@ -82,7 +82,7 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if "--debug" in arguments:
             raise
-        return silenced() if is_closed_pipe(error) else failed(described(error))
+        return _silenced() if _is_closed_pipe(error) else failed(described(error))
     return result if isinstance(result, int) else 0
 
 
@@ -101,11 +101,11 @@ def described(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0]} (`backstory --debug …` shows where)".replace(":  ", " ")
 
 
-def is_closed_pipe(error: Exception) -> bool:
+def _is_closed_pipe(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno == errno.EPIPE
 
 
-def prepare_streams() -> None:
+def _prepare_streams() -> None:
     """Output never fails for its encoding or for being absent: what cannot be written is escaped."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -115,19 +115,19 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def close_output(code: int) -> int:
+def _close_output(code: int) -> int:
     """Flushes standard output while an error can still be reported; returns the exit code."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        return silenced()
+        return _silenced()
     except OSError as error:
-        silenced()
+        _silenced()
         return failed(f"The output could not be written: {error.strerror}.")
     return code
 
 
-def silenced() -> int:
+def _silenced() -> int:
     """Whoever read our output has gone: nothing more can be said to them, not even at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -68,7 +68,7 @@ def open_parts(settings: Settings, clock: Clock, *, background: bool = True) -> 
 
 
 def _assembled(settings: Settings, clock: Clock, store: SqlRecordStore, background: bool) -> Parts:
-    embedder = open_embedder(settings)
+    embedder = _open_embedder(settings)
     remote = settings.data_dir / "index" if "://" in settings.index_location else None
     index = LanceIndex(settings.index_location, embedder.name if embedder else None, home=remote)
     writer = IndexWriter(store, index, analyzer(), embedder)
@@ -113,7 +113,7 @@ def embedder_of(settings: Settings) -> Embedder | None:
     )
 
 
-def open_embedder(settings: Settings) -> Embedder | None:
+def _open_embedder(settings: Settings) -> Embedder | None:
     """The embedder, or None where there is none or it cannot be loaded; that is said once, on stderr."""
     try:
         return embedder_of(settings)

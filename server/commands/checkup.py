@@ -40,21 +40,21 @@ class Finding:
 def checkup(settings: Settings, *, repair: bool, audit: bool) -> Iterator[Finding]:
     """Every check that can be made; those that stand on something broken are left out."""
     yield Finding("version", "ok", f"backstory {__version__}, Python {platform.python_version()}, {platform.system()}")
-    yield from check_directory(settings.data_dir)
+    yield from _check_directory(settings.data_dir)
     if settings.database_url is None and not settings.database_file.exists():
         yield Finding("database", "note", f"{settings.database_label} does not exist yet; the first start makes it")
         return
-    database = list(check_database(settings))
+    database = list(_check_database(settings))
     yield from database
     if any(finding.state == "bad" for finding in database):
         return
     try:
-        yield from check_memory(settings, repair=repair, audit=audit)
+        yield from _check_memory(settings, repair=repair, audit=audit)
     except BackstoryError as error:
         yield Finding("memory", "bad", str(error))
 
 
-def check_directory(path: Path) -> Iterator[Finding]:
+def _check_directory(path: Path) -> Iterator[Finding]:
     if not path.exists():
         yield Finding("data directory", "note", f"{path} does not exist yet; the first start makes it")
         return
@@ -70,7 +70,7 @@ def check_directory(path: Path) -> Iterator[Finding]:
         yield Finding("disk", "note" if free < LITTLE_ROOM else "ok", room)
 
 
-def check_database(settings: Settings) -> Iterator[Finding]:
+def _check_database(settings: Settings) -> Iterator[Finding]:
     """Whether it opens, is whole, and has this version's schema. A SQLite file is migrated as it is at every start."""
     label = settings.database_label
     try:
@@ -79,14 +79,14 @@ def check_database(settings: Settings) -> Iterator[Finding]:
         yield Finding("database", "bad", str(error))
         return
     try:
-        yield from check_record(store, label)
+        yield from _check_record(store, label)
     except BackstoryError as error:
         yield Finding("database", "bad", str(error))
     finally:
         store.close()
 
 
-def check_record(store: "SqlRecordStore", label: str) -> Iterator[Finding]:
+def _check_record(store: "SqlRecordStore", label: str) -> Iterator[Finding]:
     from sqlalchemy import text
 
     if store.database.is_sqlite:
@@ -103,7 +103,7 @@ def check_record(store: "SqlRecordStore", label: str) -> Iterator[Finding]:
         yield Finding("database", "ok", f"{label} answers and is up to date")
 
 
-def check_memory(settings: Settings, *, repair: bool, audit: bool) -> Iterator[Finding]:
+def _check_memory(settings: Settings, *, repair: bool, audit: bool) -> Iterator[Finding]:
     from server.parts import open_parts
 
     with LazyMemory(settings, opener=partial(open_parts, background=repair)) as lazy:
@@ -111,15 +111,15 @@ def check_memory(settings: Settings, *, repair: bool, audit: bool) -> Iterator[F
         with memory.store.read(settings.owner) as records:
             counted = f"{records.message_count():,} messages of user {settings.owner.user_id}"
         yield Finding("record", "ok", counted)
-        yield check_embedder(memory)
+        yield _check_embedder(memory)
         if repair:
-            yield from repaired(memory)
-        yield from check_index(memory)
+            yield from _repaired(memory)
+        yield from _check_index(memory)
         if audit:
-            yield from check_audit(memory)
+            yield from _check_audit(memory)
 
 
-def check_embedder(memory: "Parts") -> Finding:
+def _check_embedder(memory: "Parts") -> Finding:
     wanted = memory.settings.embedder
     if memory.embedder is None:
         state: Literal["ok", "bad"] = "ok" if wanted == "none" else "bad"
@@ -134,7 +134,7 @@ def check_embedder(memory: "Parts") -> Finding:
     return Finding("embedder", "ok", f"{name}, {dimension} dimensions, {took:.0f} ms for a question")
 
 
-def repaired(memory: "Parts") -> Iterator[Finding]:
+def _repaired(memory: "Parts") -> Iterator[Finding]:
     memory.writer.rebuild()
     if wait_for_index(memory, vectors=True):
         yield Finding("repair", "ok", "the search index was built anew")
@@ -142,7 +142,7 @@ def repaired(memory: "Parts") -> Iterator[Finding]:
         yield Finding("repair", "bad", "the search index could not be built anew; the messages above say why")
 
 
-def check_index(memory: "Parts") -> Iterator[Finding]:
+def _check_index(memory: "Parts") -> Iterator[Finding]:
     """Whether what there is of the index can be read, and how far it is behind the record."""
     memory.index.open()
     catalog = memory.index.files.read()
@@ -153,18 +153,18 @@ def check_index(memory: "Parts") -> Iterator[Finding]:
         if memory.index.files.asked("damaged", replica):
             yield Finding(f"index {replica}", "bad", "damaged; a server rebuilds it by itself, as does --repair")
         elif catalog is None or catalog.builds(replica).active is None:
-            yield Finding(f"index {replica}", "note" if behind else "ok", f"not built yet, {waiting(behind)}")
+            yield Finding(f"index {replica}", "note" if behind else "ok", f"not built yet, {_waiting(behind)}")
         else:
-            yield Finding(f"index {replica}", "note" if behind else "ok", waiting(behind))
+            yield Finding(f"index {replica}", "note" if behind else "ok", _waiting(behind))
 
 
-def waiting(behind: int) -> str:
+def _waiting(behind: int) -> str:
     if not behind:
         return "up to date"
     return f"{behind:,} changes wait; a running server takes them in, or `backstory reindex --wait`"
 
 
-def check_audit(memory: "Parts") -> Iterator[Finding]:
+def _check_audit(memory: "Parts") -> Iterator[Finding]:
     problems = memory.store.audit()
     for problem in problems:
         yield Finding("audit", "bad", problem)

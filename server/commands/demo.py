@@ -48,14 +48,14 @@ def show(scratch: str) -> bool:
 
     def tell(step: Step) -> None:
         steps.append(step)
-        print_step(console, step)
+        _print_step(console, step)
 
     started = perf_counter()
     with tempfile.TemporaryFile() as errors:
         try:
             anyio.run(demonstrate, scratch, errors, tell)
         except Exception as error:
-            raise Failed(first_cause(error), said(errors)) from error
+            raise Failed(_first_cause(error), said(errors)) from error
     took = f"{perf_counter() - started:.1f} s"
     right = all(step.right for step in steps)
     if right:
@@ -75,9 +75,9 @@ class Failed(BackstoryError):
         )
 
 
-def first_cause(error: BaseException) -> BaseException:
+def _first_cause(error: BaseException) -> BaseException:
     """The error inside the groups that task groups wrap it in."""
-    return first_cause(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+    return _first_cause(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def said(errors: IO[bytes]) -> str:
@@ -87,7 +87,7 @@ def said(errors: IO[bytes]) -> str:
     return lines[-1] if lines else ""
 
 
-def print_step(console: "Console", step: "Step") -> None:
+def _print_step(console: "Console", step: "Step") -> None:
     from rich.text import Text
 
     mark = Text("ok    " if step.right else "WRONG ", style="bold green" if step.right else "bold red")

@@ -39,7 +39,7 @@ def export(form: str, output: Path | None, settings: Settings) -> None:
     """
     with opened_record(settings) as store:
         pieces = FORMATS[form](portions(store, settings.owner))
-        with destination(output) as file:
+        with _destination(output) as file:
             for piece in pieces:
                 file.write(piece)
     if output is not None and str(output) != "-":
@@ -47,7 +47,7 @@ def export(form: str, output: Path | None, settings: Settings) -> None:
 
 
 @contextmanager
-def destination(output: Path | None) -> Generator[TextIO, None, None]:
+def _destination(output: Path | None) -> Generator[TextIO, None, None]:
     """Standard output in UTF-8 whatever the terminal's encoding; or a file, which appears once it is whole."""
     if output is None or str(output) == "-":
         if hasattr(sys.stdout, "reconfigure"):

@@ -47,13 +47,13 @@ def import_(
         raise click.UsageError("--project is empty; give the project's id, or leave it out.")
     formats = [format_of(path, form) for path in paths]
     with opened_memory(settings) as memory:
-        results = [import_file(memory, path, form, project_id) for path, form in zip(paths, formats, strict=True)]
+        results = [_import_file(memory, path, form, project_id) for path, form in zip(paths, formats, strict=True)]
         caught_up = wait_for_index(memory, vectors=wait)
     if as_json:
         echo_json({"files": results, "caught_up": caught_up})
 
 
-def import_file(memory: "Parts", path: Path, form: Format, project_id: str | None) -> dict[str, Any]:
+def _import_file(memory: "Parts", path: Path, form: Format, project_id: str | None) -> dict[str, Any]:
     """Imports one file with a progress bar, and says what came of it."""
     tally = Tally()
     importing = Importing(memory.store, memory.settings.owner, memory.clock, path, tally)

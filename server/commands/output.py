@@ -22,10 +22,10 @@ class Progress(Protocol):
 
 def echo_json(value: Any) -> None:
     """One JSON document on standard output; escaped where the encoding is not UTF-8, so that nothing is lost."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=not speaks_utf8()))
+    click.echo(json.dumps(value, indent=2, ensure_ascii=not _speaks_utf8()))
 
 
-def speaks_utf8() -> bool:
+def _speaks_utf8() -> bool:
     return (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
 
 

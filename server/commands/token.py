@@ -42,7 +42,7 @@ def create(rights: str, expires: str, as_json: bool, settings: Settings) -> None
       backstory token create --tenant acme --user ann --rights read,write --expires 90d
       backstory token create --tenant acme --user bridge --rights read,write,act-as --json
     """
-    wanted, lifetime = read_rights(rights), read_lifetime(expires)
+    wanted, lifetime = _read_rights(rights), _read_lifetime(expires)
     with opened_directory(settings) as directory:
         user = register(directory, settings.tenant, settings.user, clock=utc_now)
         owner = Owner(settings.tenant, user.user_id)
@@ -100,7 +100,7 @@ def revoke(token_id: str, as_json: bool, settings: Settings) -> None:
     click.echo(f"Token {gone.token_id} is revoked.", err=True)
 
 
-def read_rights(text: str) -> list[str]:
+def _read_rights(text: str) -> list[str]:
     """The rights in a list with commas, in their own order. Errors: Invalid."""
     wanted = {part.strip() for part in text.split(",") if part.strip()}
     unknown = sorted(wanted - set(RIGHTS))
@@ -110,7 +110,7 @@ def read_rights(text: str) -> list[str]:
     return [right for right in RIGHTS if right in wanted]
 
 
-def read_lifetime(text: str) -> timedelta | None:
+def _read_lifetime(text: str) -> timedelta | None:
     """How long a token is good; None for ever. Errors: Invalid."""
     if text == "never":
         return None

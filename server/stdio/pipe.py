@@ -61,7 +61,7 @@ class WireIn(TextIOWrapper):
 
     def readline(self, size: int = -1, /) -> str:  # type: ignore[override]  # as TextIOWrapper's own
         while line := super().readline(size):
-            if (refusal := refusal_of(line)) is None:
+            if (refusal := _refusal_of(line)) is None:
                 return line
             if refusal:
                 self.out.write(refusal + "\n")
@@ -80,7 +80,7 @@ def open_wire(
     return into, out
 
 
-def refusal_of(line: str) -> str | None:
+def _refusal_of(line: str) -> str | None:
     """None for a line that is a message; else the answer to it, '' where it says nobody to answer to."""
     from mcp.types import jsonrpc_message_adapter
     from pydantic import ValidationError

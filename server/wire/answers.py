@@ -100,14 +100,14 @@ def session_context(given: SessionContext) -> Answer[wire.SessionContextAnswer]:
         user_context=[entry(row) for row in given.user_context],
         summary=summary_data(given.summary) if given.summary else None,
         tokens=given.tokens,
-        strategy=strategy_data(given.strategy),
+        strategy=_strategy_data(given.strategy),
         left_out=given.left_out,
         notes=list(given.notes),
     )
     return Answer(data, results.context(given.instructions, given.messages) or results.NOTHING_KNOWN)
 
 
-def strategy_data(resolved: ResolvedStrategy) -> wire.StrategyOut:
+def _strategy_data(resolved: ResolvedStrategy) -> wire.StrategyOut:
     """The strategy in force, who decided its mode, and who decided each of its knobs."""
     return wire.StrategyOut(
         mode=resolved.mode,
@@ -122,7 +122,7 @@ def strategy_data(resolved: ResolvedStrategy) -> wire.StrategyOut:
 
 def strategy(resolved: ResolvedStrategy, level: str) -> Answer[wire.StrategyOut]:
     """The strategy that a level now has."""
-    return Answer(strategy_data(resolved), results.strategy(resolved, level))
+    return Answer(_strategy_data(resolved), results.strategy(resolved, level))
 
 
 def archived(one: Session | None, made: Summary | None, messages: Sequence[Message]) -> Answer[wire.ArchivedSession]:

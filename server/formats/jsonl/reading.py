@@ -202,11 +202,11 @@ def _parsed(path: Path, where: str, raw: bytes) -> SessionLine | MessageLine | S
     try:
         line: SessionLine | MessageLine | SummaryLine | UserContextLine = adapter.validate_python(data)
     except ValidationError as error:
-        raise BadFile(path, where, first_wrong(error)) from error
+        raise BadFile(path, where, _first_wrong(error)) from error
     return line
 
 
-def first_wrong(error: ValidationError) -> str:
+def _first_wrong(error: ValidationError) -> str:
     """The first problem of a line as a sentence, naming the field."""
     first = error.errors(include_url=False, include_input=False)[0]
     name = ".".join(str(part) for part in first["loc"])
