@@ -8,6 +8,7 @@ that another wrote.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -133,22 +134,25 @@ async def tool_doors(i: Any, mark: str) -> list[Door]:
 
 async def resource_doors(i: Any) -> list[Door]:
     client = i.clients["http"]
-    doors: list[Door] = []
-    for template in (await client.list_resource_templates()).resource_templates:
-        address = template.uri_template
-        name = address[address.index("{") + 1 : address.index("}")].strip("?&").split(",")[0]
 
-        def uri(x: str, address: str = address) -> str:
-            path, _, _ = address.partition("{?")
-            return path[: path.index("{")] + quote(x, safe="") + path[path.index("}") + 1 :]
+    def uri(address: str, x: str) -> str:
+        path = address.partition("{?")[0]
+        return path[: path.index("{")] + quote(x, safe="") + path[path.index("}") + 1 :]
 
-        reference = ResourceTemplateReference(uri=address)
-        doors += [
-            (f"read {address}", True, lambda x, uri=uri: i.read(uri(x))),
-            (f"subscribe {address}", True, lambda x, uri=uri: i.subscribe(uri(x))),
-            (f"complete {address}", True, lambda x, r=reference, n=name: i.complete(r, n, x[:12])),
-        ]
-    return doors
+    def read(address: str, x: str) -> Any:
+        return i.read(uri(address, x))
+
+    def subscribe(address: str, x: str) -> Any:
+        return i.subscribe(uri(address, x))
+
+    def complete(address: str, x: str) -> Any:
+        return i.complete(ResourceTemplateReference(uri=address), "session_id", x[:12])
+
+    return [
+        (f"{how.__name__} {template.uri_template}", True, partial(how, template.uri_template))
+        for template in (await client.list_resource_templates()).resource_templates
+        for how in (read, subscribe, complete)
+    ]
 
 
 async def prompt_doors(i: Any) -> list[Door]:
@@ -189,19 +193,20 @@ def _route(i: Any, document: Schema, path: str, method: str, operation: Schema, 
         filled_in = "/".join(quote(ids, safe="") if part.startswith("{") else part for part in path.split("/"))
         return filled_in + "?" + "&".join(f"{k}={quote(str(v), safe='')}" for k, v in {**query, **more}.items())
 
+    def in_query(named: str, x: str) -> Any:
+        return i.rest(method.upper(), address(own, {named: x}), body)
+
+    def in_body(at: Place, x: str) -> Any:
+        return i.rest(method.upper(), address(own, {}), put(body, schema, document, at, x, mark))
+
     name = f"{method.upper()} {path}"
     if "{" in path:
         yield f"{name} id", reads, lambda x: i.rest(method.upper(), address(x, {}), body)
     for p in parameters:
         if p["in"] == "query" and next(places(p["schema"], document), None) is not None:
-            named = p["name"]
-            yield f"{name} ?{named}", reads, lambda x, n=named: i.rest(method.upper(), address(own, {n: x}), body)
+            yield f"{name} ?{p['name']}", reads, partial(in_query, p["name"])
     for place in places(schema, document) if content else ():
-        yield (
-            f"{name} {'.'.join(map(str, place))}",
-            reads,
-            lambda x, at=place: i.rest(method.upper(), address(own, {}), put(body, schema, document, at, x, mark)),
-        )
+        yield f"{name} {'.'.join(map(str, place))}", reads, partial(in_body, place)
 
 
 async def every_door(i: Any) -> list[Door]:
