@@ -252,3 +252,40 @@ def talk(ticking: Clock) -> Callable[..., Session]:
         return record(store, owner, messages, Target(session_id=session_id, project_id=project_id), ticking).session
 
     return say
+
+
+# What docs/reliability.md tells
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--reliability", metavar="FILE", help="write what was tried, how often, and how it went into FILE")
+
+
+@pytest.fixture
+def tried(record_property: Callable[[str, object], None]) -> Callable[[str, int], None]:
+    """Notes how often something was tried; the outcome of the test says how it went."""
+    return lambda what, times: record_property("tried", [what, times])
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """The table, between the two marks of the file."""
+    path = config.getoption("--reliability")
+    if path is None:
+        return
+    found: dict[str, list[int]] = {}
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for what, times in (value for name, value in report.user_properties if name == "tried"):
+                if report.when == "call":
+                    counted = found.setdefault(what, [0, 0])
+                    counted[0] += times
+                    counted[1] += outcome == "failed"
+    rows = [
+        f"| {what} | {times:,} | {'as it should' if not bad else f'{bad} tests failed'} |"
+        for what, (times, bad) in sorted(found.items())
+    ]
+    page = Path(path)
+    before, _, rest = page.read_text().partition("<!-- tried -->")
+    _, _, after = rest.partition("<!-- /tried -->")
+    table = "\n".join(["| tried | how often | outcome |", "|---|---|---|", *rows])
+    page.write_text(f"{before}<!-- tried -->\n{table}\n<!-- /tried -->{after}")

@@ -15,9 +15,13 @@ from storage.sql.migrating import VERSION_TABLE
 HELLO = {"external_id": "s", "role": "user", "content": "hello Porto"}
 
 
+pytestmark = pytest.mark.reliability
+
+
 @pytest.fixture(autouse=True)
-def without_embedder(backstory: Any) -> None:
+def without_embedder(backstory: Any, tried: Callable[[str, int], None]) -> None:
     backstory.environment["BACKSTORY_EMBEDDER"] = "none"
+    tried("disk full or read-only; database or index emptied, zeroed, cut off or of another version", 1)
 
 
 @pytest.fixture

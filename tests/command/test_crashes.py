@@ -71,12 +71,17 @@ class Recorder:
 
 
 @pytest.mark.slow
+@pytest.mark.reliability
 @pytest.mark.timeout(600)
-def test_every_acknowledged_turn_survives_kill_9(backstory: Any, wire: Callable[..., Any]) -> None:
+def test_every_acknowledged_turn_survives_kill_9(
+    backstory: Any, wire: Callable[..., Any], tried: Callable[[str, int], None]
+) -> None:
     backstory.environment["BACKSTORY_EMBEDDER"] = "none"
     recorder = Recorder(wire, random.Random(20))
     recorder.run()
     assert recorder.kills >= 20
+    tried("server killed (`kill -9`) while turns are recorded over stdio", recorder.kills)
+    tried("turns acknowledged by servers that were killed", TURNS)
     recorder.wire_left.close()
     lines = [json.loads(line) for line in backstory("export", "--format", "jsonl").stdout.splitlines()]
     messages = [line for line in lines if line["type"] == "message"]

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.reliability
+
 
 @pytest.fixture(autouse=True)
-def without_embedder(backstory: Any) -> None:
+def without_embedder(backstory: Any, tried: Callable[[str, int], None]) -> None:
     backstory.environment["BACKSTORY_EMBEDDER"] = "none"
+    tried("data directory deleted or restored under a running server", 1)
 
 
 def say(server: Any, text: str) -> bool:

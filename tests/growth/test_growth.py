@@ -100,11 +100,13 @@ def _matching(pattern: re.Pattern[str], text: str) -> Callable[[], object]:
     return lambda: pattern.fullmatch(text)
 
 
-def test_every_pattern_is_linear() -> None:
+@pytest.mark.reliability
+def test_every_pattern_is_linear(tried: Callable[[str, int], None]) -> None:
     found = []
     for name, pattern in patterns().items():
         found += faults(f"{name}.finditer", partial(_finding, pattern), int)
         found += faults(f"{name}.fullmatch", partial(_matching, pattern), int)
+    tried("pattern fed with texts made to be slow", len(patterns()))
     assert found == []
 
 
@@ -113,9 +115,13 @@ def test_no_pattern_is_made_where_it_is_not_found() -> None:
     assert set(made_in_functions()) <= {"query.strip_names"}
 
 
+@pytest.mark.reliability
 @pytest.mark.parametrize("part", range(4))
-def test_every_function_that_takes_a_text_is_linear(part: int, forget: Callable[[], object]) -> None:
+def test_every_function_that_takes_a_text_is_linear(
+    part: int, forget: Callable[[], object], tried: Callable[[str, int], None]
+) -> None:
     found = []
+    tried("function fed with texts made to be slow", len(subjects()[part::4]))
     for subject in subjects()[part::4]:
         found += faults(subject.name, subject.fed, forget)
     assert found == []

@@ -6,6 +6,7 @@ import resource
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -207,7 +208,9 @@ def test_a_descriptor_is_always_left() -> None:
 
 
 @pytest.mark.slow
-def test_half_sent_requests_leave_honest_calls_served(hosted_factory: Any) -> None:
+@pytest.mark.reliability
+def test_half_sent_requests_leave_honest_calls_served(hosted_factory: Any, tried: Callable[[str, int], None]) -> None:
+    tried("connection that sends half a request, or a body byte by byte", 600)
     server = hosted_factory()
     token = server.token("acme", "ann")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -240,7 +243,9 @@ def test_half_sent_requests_leave_honest_calls_served(hosted_factory: Any) -> No
 
 
 @pytest.mark.slow
-def test_readers_that_never_read_cost_little(hosted_factory: Any) -> None:
+@pytest.mark.reliability
+def test_readers_that_never_read_cost_little(hosted_factory: Any, tried: Callable[[str, int], None]) -> None:
+    tried("request whose answer is never read", 600)
     server = hosted_factory(environ={"BACKSTORY_RATE_PER_MINUTE": "0"})
     token = server.token("acme", "ann")
     server.start()

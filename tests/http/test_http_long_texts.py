@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,8 +31,10 @@ TEXTS = {
 }
 
 
+@pytest.mark.reliability
 @pytest.mark.parametrize("kind", TEXTS)
-def test_long_texts_keep_nobody_waiting(hosted: Any, kind: str) -> None:
+def test_long_texts_keep_nobody_waiting(hosted: Any, kind: str, tried: Callable[[str, int], None]) -> None:
+    tried("long text through every tool of a hosted server while another user calls", 1)
     texts, name = TEXTS[kind], kind.replace(" ", "-")
     mallory, ben = hosted.token("t1", f"mallory-{name}"), hosted.token("t1", "ben")
 

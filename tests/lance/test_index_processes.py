@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,9 +111,11 @@ def test_a_rebuild_can_be_asked_for_by_a_process_that_does_not_write(
 
 
 @pytest.mark.slow
+@pytest.mark.reliability
 def test_killing_the_writer_again_and_again_loses_and_doubles_nothing(
-    house: "House", record: "Record", bag: "Bag", ann: Owner
+    house: "House", record: "Record", bag: "Bag", ann: Owner, tried: Callable[[str, int], None]
 ) -> None:
+    tried("index writer killed while it folds", 5)
     recorded: list[str] = []
     done = threading.Event()
 

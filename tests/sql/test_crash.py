@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,11 @@ def by_batch(stored: list[Message]) -> dict[int, list[Message]]:
 
 
 @pytest.mark.slow
-def test_a_killed_recorder_loses_nothing_it_acknowledged(database_url: str, clock: Any) -> None:
+@pytest.mark.reliability
+def test_a_killed_recorder_loses_nothing_it_acknowledged(
+    database_url: str, clock: Any, tried: Callable[[str, int], None]
+) -> None:
+    tried("writer killed inside a write, SQLite and PostgreSQL", 6)
     chance, last = random.Random(), 0
     for _ in range(6):
         last = max(last, recorded_until_killed(database_url, last + 1, chance.uniform(0, 0.4)))

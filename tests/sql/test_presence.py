@@ -20,6 +20,12 @@ from storage.sql import SqlRecordStore, open_store, sqlite_url
 
 ROOT = Path(__file__).resolve().parents[2]
 ANN = Owner("acme", "ann")
+pytestmark = pytest.mark.reliability
+
+
+@pytest.fixture(autouse=True)
+def counted(tried: Callable[[str, int], None]) -> None:
+    tried("database or its log deleted, moved or replaced while it is open", 1)
 
 
 @pytest.fixture

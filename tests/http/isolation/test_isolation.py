@@ -110,9 +110,12 @@ def attempts(i: Any, victim: Any) -> list[tuple[str, list[str], Callable[[str], 
 
 
 @pytest.mark.slow
+@pytest.mark.reliability
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore:resources/subscribe is removed")
-async def test_nothing_of_anybody_else_is_reached(hosted: Any, people: list[Any], entered: Any) -> None:
+async def test_nothing_of_anybody_else_is_reached(
+    hosted: Any, people: list[Any], entered: Any, tried: Callable[[str, int], None]
+) -> None:
     made = 0
     for n, me in enumerate(people):
         others = [person for person in people if person is not me]
@@ -128,6 +131,7 @@ async def test_nothing_of_anybody_else_is_reached(hosted: Any, people: list[Any]
                         assert theirs == nothing, f"{me.user} of {me.tenant}, {name}, {value}"
                         made += 2
     assert made >= ATTEMPTS
+    tried("chosen attempts on another user's memory over both transports and REST", made)
 
 
 async def test_the_same_names_are_different_things_for_each(hosted: Any, people: list[Any], entered: Any) -> None:
