@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from inference.summarizers.sentences import Sentence, telling
+from inference.summarizers.sentences import ByWord, Sentence, telling
 from memory.model import Commitment, Fact, Message
 
 _ACTIONS = (
@@ -129,6 +129,16 @@ _NO_NAME = frozenset(
 )
 
 
+class Later:
+    """What was said later: those of its sentences that report something as done, and those that can be an answer,
+    each looked for by its words."""
+
+    def __init__(self, found: Sequence[Sentence]) -> None:
+        self.first = found[:3]
+        self.done = ByWord([s for s in found if _DONE.search(s.text)])
+        self.answers = ByWord([s for s in found if not is_question(s.text) and not _DEFERRED.search(s.text)])
+
+
 def is_question(text: str) -> bool:
     """Whether the sentence asks."""
     return text.rstrip("\"'”’) ").endswith(("?", "？"))
@@ -193,7 +203,7 @@ def matters(text: str) -> bool:
     return is_decision(text) or states_fact(text) or bool(_PROMISE.search(text))
 
 
-def is_kept_promise(line: str, later: Sequence[Sentence]) -> bool:
+def is_kept_promise(line: str, later: Later) -> bool:
     """Whether the line promises something that a later sentence reports as done."""
     match = _PROMISE.search(line)
     return match is not None and is_kept(match.group(), later)
@@ -218,7 +228,7 @@ def open_questions(found: Sequence[Sentence]) -> list[Fact]:
     for index, sentence in enumerate(found):
         if not is_question(sentence.text) or sentence.length < 5 or len(sentence.words) < 2:
             continue
-        reply = _reply(sentence, found[index + 1 :])
+        reply = _reply(sentence, found[index + 1 : index + 41])
         put_off = next((s for s in reply if _DEFERRED.search(s.text)), None)
         if put_off is not None:
             asked = said_by(sentence)
@@ -230,33 +240,30 @@ def open_questions(found: Sequence[Sentence]) -> list[Fact]:
     return open_ones
 
 
-def still_open(question: Fact, later: Sequence[Sentence]) -> bool:
+def still_open(question: Fact, later: Later) -> bool:
     """Whether a question from before `later` is open after it."""
     if _is_answered(question.text.split(_PUT_OFF)[0].partition(": ")[2], later):
         return False
-    return _PUT_OFF in question.text or not later or any(_DEFERRED.search(s.text) for s in later[:3])
+    return _PUT_OFF in question.text or not later.first or any(_DEFERRED.search(s.text) for s in later.first)
 
 
 def _reply(asked: Sentence, later: Sequence[Sentence]) -> list[Sentence]:
     """The first sentences of the first message by somebody else."""
     asker = (asked.message.role, asked.message.speaker)
-    others = [s for s in later[:40] if (s.message.role, s.message.speaker) != asker]
+    others = [s for s in later if (s.message.role, s.message.speaker) != asker]
     return [s for s in others if s.message.seq == others[0].message.seq][:3]
 
 
-def _is_answered(question: str, later: Sequence[Sentence]) -> bool:
+def _is_answered(question: str, later: Later) -> bool:
     """Whether a later sentence takes up most of the question's words without asking or putting off."""
     asked = telling(question)
-    return bool(asked) and any(
-        len(asked & s.words) * 2 > len(asked) and not is_question(s.text) and not _DEFERRED.search(s.text)
-        for s in later
-    )
+    return bool(asked) and later.answers.has(asked, len(asked) // 2 + 1)
 
 
-def is_kept(promise: str, later: Sequence[Sentence]) -> bool:
-    """Whether a later sentence reports the promise as done."""
+def is_kept(promise: str, later: Later, after_seq: int = 0) -> bool:
+    """Whether a sentence of a message after `after_seq` reports the promise as done."""
     promised = telling(promise)
-    return bool(promised) and any(len(promised & s.words) * 2 >= len(promised) and _DONE.search(s.text) for s in later)
+    return bool(promised) and later.done.has(promised, (len(promised) + 1) // 2, after_seq)
 
 
 def entities(found: Sequence[Sentence]) -> list[str]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from inference.summarizers import cues
 from inference.summarizers.sentences import Sentence, rarity, sentences, split, telling
 from memory.errors import Unavailable
-from memory.model import Commitment, Fact, Message, Summary, SummaryDraft
+from memory.model import Fact, Message, Summary, SummaryDraft
 from memory.ports import Embedder, TokenCounter
 
 log = logging.getLogger("backstory.summarizing")
@@ -27,6 +27,8 @@ _DULL = 0.3
 _HEADING = re.compile(r"^Conversation of (?P<first>\d{1,2} \w+ -?\d{1,4}).* \(messages? 1(?: to \d+)?\):$")
 _NUMBERED = re.compile(r"^- \[(\d+)\] ")
 _SINCE = "Since then:"
+_PROMISES = 200
+"""Of one stretch of a conversation, the newest that are looked at: 20 are kept."""
 _LIMITS = {"decisions": 20, "commitments": 20, "open_questions": 10, "facts": 30, "entities": 40}
 
 
@@ -54,7 +56,8 @@ class ExtractiveSummarizer:
         """Folds `messages` into `previous`, whoever wrote that: prose is kept as it is as far as it fits."""
         found = sentences(messages)
         prose, old_lines = _read(previous)
-        old_lines = [line for line in old_lines if not cues.is_kept_promise(line, found)]
+        later = cues.Later(found)
+        old_lines = [line for line in old_lines if not cues.is_kept_promise(line, later)]
         heading = _heading(previous, messages)
         heading = heading if self._count(heading) * 3 <= max_tokens else ""
         room = max_tokens - self._count(heading) - 4
@@ -65,7 +68,7 @@ class ExtractiveSummarizer:
         known = _HEADING.match(heading)
         chosen = self._chosen(old_lines, new, room, share, known["first"] if known else "")
         parts = [heading, prose, _SINCE if prose and chosen else "", *chosen]
-        return replace(_lists(previous, found), text="\n".join(part for part in parts if part) or "Nothing was said.")
+        return replace(_lists(previous, found, later), text="\n".join(part for part in parts if part) or "Nothing was said.")
 
     def _worthy(self, found: list[Sentence]) -> list[_Line]:
         """The sentences worth a line, with their worth, by order."""
@@ -77,7 +80,8 @@ class ExtractiveSummarizer:
         best = sorted(range(len(some)), key=lambda i: (-worth[i], i))[:_CANDIDATES]
         meaning = self._meaning_centrality([some[i] for i in best])
         if meaning is not None:
-            worth = [w + 0.5 * (meaning[best.index(i)] if i in best else 0.0) for i, w in enumerate(worth)]
+            for i, close in zip(best, meaning, strict=True):
+                worth[i] += 0.5 * close
         return [_Line(some[i].text, worth[i], some[i].order, some[i]) for i in sorted(best)]
 
     def _meaning_centrality(self, found: Sequence[Sentence]) -> list[float] | None:
@@ -95,21 +99,24 @@ class ExtractiveSummarizer:
         kept = _thinned(old, int(room * share) if new else room, self._count)
         left = room - sum(self._count(line) + 1 for line in kept)
         picked: list[_Line] = []
-        pool = list(new)
-        while pool and len(picked) < max(4, min(_LINES, math.ceil(len(new) * 0.75))):
-            best = max(pool, key=lambda line: (line.worth - 1.6 * _nearest(line, picked, kept), -line.order))
-            pool.remove(best)
+        pool = _Pool(new, [telling(line.partition(": ")[2]) for line in kept])
+        while pool.lines and len(picked) < max(4, min(_LINES, math.ceil(len(new) * 0.75))):
+            best = max(pool.lines, key=lambda line: (line.worth - 1.6 * pool.nearest(line), -line.order))
+            nearest = pool.nearest(best)
+            pool.lines.remove(best)
             price = self._count(_written([best], first_day)[0]) + 1
             dull = best.worth < _DULL and len(picked) > 2
-            if price <= left and not dull and _nearest(best, picked, kept) < 0.6:
+            if price <= left and not dull and nearest < 0.6:
                 picked.append(best)
+                pool.took(best)
                 left -= price
                 # "It made me think": what "it" is stands in the sentence before.
-                before = _what_it_leans_on(best, picked, pool) if cues.leans_back(best.text) else None
+                before = _what_it_leans_on(best, picked, pool.lines) if cues.leans_back(best.text) else None
                 price = self._count(before.text) + 1 if before else 0
                 if before and price <= left:
-                    pool.remove(before)
+                    pool.lines.remove(before)
                     picked.append(before)
+                    pool.took(before)
                     left -= price
         return kept + _written(sorted(picked, key=lambda line: line.order), first_day)
 
@@ -210,39 +217,64 @@ def _what_it_leans_on(line: _Line, picked: Sequence[_Line], pool: Sequence[_Line
     return None if nearest in picked else nearest
 
 
-def _nearest(line: _Line, picked: Sequence[_Line], kept: Sequence[str]) -> float:
-    """The overlap in words with the most similar line that is in already, 0 to 1; another number makes another line."""
+class _Pool:
+    """Lines to choose from; how near each is to what is in already is kept up to date, not worked out anew."""
+
+    def __init__(self, lines: Sequence[_Line], kept: Sequence[frozenset[str]]) -> None:
+        self.lines = list(lines)
+        self._nearest = {line.order: max((_overlap(line, other) for other in kept), default=0.0) for line in lines}
+
+    def nearest(self, line: _Line) -> float:
+        """The overlap in words with the most similar line that is in already, 0 to 1."""
+        return self._nearest[line.order]
+
+    def took(self, line: _Line) -> None:
+        """Notes that `line` is in now."""
+        if line.sentence is not None:
+            for other in self.lines:
+                nearest = _overlap(other, line.sentence.words)
+                self._nearest[other.order] = max(nearest, self._nearest[other.order])
+
+
+def _overlap(line: _Line, other: frozenset[str]) -> float:
+    """How much of the shorter one the other says too; another number makes another line."""
     if line.sentence is None or not line.sentence.words:
         return 1.0
     mine = line.sentence.words
     numbers = {word for word in mine if word[0].isdigit()}
-    others = [p.sentence.words for p in picked if p.sentence]
-    others += [telling(text.partition(": ")[2]) for text in kept]
-    overlaps = (
-        len(mine & other) / min(len(mine), max(1, len(other)))
-        - 0.4 * bool(numbers and len(mine) > 4 and not numbers <= other)
-        for other in others
-    )
-    return max(overlaps, default=0.0)
+    same = len(mine & other) / min(len(mine), max(1, len(other)))
+    return same - 0.4 * bool(numbers and len(mine) > 4 and not numbers <= other)
 
 
 def _thinned(lines: list[str], room: int, count: Callable[[str], int]) -> list[str]:
     """Lines that fit, dropped where they stand closest and say what others say too, so that every part of the past
     keeps a voice; the first stays longest, and what decides, promises or states a fact counts half as much again."""
-    kept = [(int(match[1]), line) for line in lines if (match := _NUMBERED.match(line))]
-    spent = sum(count(line) + 1 for _, line in kept)
+    kept = [_Kept(int(match[1]), line) for line in lines if (match := _NUMBERED.match(line))]
+    spent = sum(count(one.line) + 1 for one in kept)
+    alike = {(a.line, b.line): len(a.said & b.said) / max(1, len(a.said)) for a in kept for b in kept}
     while kept and spent > room:
-        places = [0, *(place for place, _ in kept), kept[-1][0]]
-        said = [telling(line.partition(": ")[2]) for _, line in kept]
+        places = [0, *(one.place for one in kept), kept[-1].place]
 
-        def worth(i: int, places: list[int] = places, said: list[frozenset[str]] = said) -> float:
-            others = (len(said[i] & other) / max(1, len(said[i])) for j, other in enumerate(said) if j != i)
-            gap = places[i + 2] - places[i]
-            return gap * (1.5 if cues.matters(kept[i][1]) else 1.0) * (1.2 - max(others, default=0.0))
+        def worth(i: int, places: list[int] = places) -> float:
+            one = kept[i]
+            others = (alike[one.line, other.line] for j, other in enumerate(kept) if j != i)
+            return (places[i + 2] - places[i]) * one.weight * (1.2 - max(others, default=0.0))
 
         drop = min(range(min(1, len(kept) - 1), len(kept)), key=lambda i: (worth(i), i))
-        spent -= count(kept.pop(drop)[1]) + 1
-    return [line for _, line in kept]
+        spent -= count(kept.pop(drop).line) + 1
+    return [one.line for one in kept]
+
+
+class _Kept:
+    """A line of an earlier summary: its message's number, its telling words, and how much it counts."""
+
+    __slots__ = ("line", "place", "said", "weight")
+
+    def __init__(self, place: int, line: str) -> None:
+        self.place = place
+        self.line = line
+        self.said = telling(line.partition(": ")[2])
+        self.weight = 1.5 if cues.matters(line) else 1.0
 
 
 def _written(lines: Sequence[_Line], first_day: str) -> list[str]:
@@ -261,13 +293,13 @@ def _written(lines: Sequence[_Line], first_day: str) -> list[str]:
     return found
 
 
-def _lists(previous: Summary | None, found: list[Sentence]) -> SummaryDraft:
+def _lists(previous: Summary | None, found: list[Sentence], later: cues.Later) -> SummaryDraft:
     """What was decided, promised, asked and stated: carried over, settled where later words settle it, and added to."""
     old = previous.draft if previous else SummaryDraft(text="")
-    promised = [c for s in found if (c := cues.commitment(s))]
-    open_old = [c for c in old.commitments if not cues.is_kept(c.what, found)]
-    open_new = [c for c in promised if not cues.is_kept(c.what, _after(found, c))]
-    asked = [q for q in old.open_questions if cues.still_open(q, found)] + cues.open_questions(found)
+    promised = [(s, c) for s in found if (c := cues.commitment(s))][-_PROMISES:]
+    open_old = [c for c in old.commitments if not cues.is_kept(c.what, later)]
+    open_new = [c for s, c in promised if not cues.is_kept(c.what, later, after_seq=s.message.seq)]
+    asked = [q for q in old.open_questions if cues.still_open(q, later)] + cues.open_questions(found)
     decided = [cues.said_by(s) for s in found if cues.is_decision(s.text)]
     return SummaryDraft(
         text="",
@@ -277,11 +309,6 @@ def _lists(previous: Summary | None, found: list[Sentence]) -> SummaryDraft:
         facts=_latest("facts", [*old.facts, *_facts(found)], lambda f: f.text),
         entities=_latest("entities", [*old.entities, *cues.entities(found)], lambda e: e),
     )
-
-
-def _after(found: list[Sentence], commitment: Commitment) -> list[Sentence]:
-    seqs = [s.message.seq for s in found if s.message.message_id == commitment.message_id]
-    return [s for s in found if s.message.seq > max(seqs)]
 
 
 def _facts(found: list[Sentence]) -> list[Fact]:

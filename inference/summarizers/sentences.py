@@ -48,6 +48,32 @@ class Sentence:
     length: int
 
 
+class ByWord:
+    """Sentences in order, found by their words: what is compared with all of them is compared with few."""
+
+    def __init__(self, found: Sequence[Sentence]) -> None:
+        self._found = found
+        self._places: dict[str, list[int]] = {}
+        for index, sentence in enumerate(found):
+            for word in sentence.words:
+                self._places.setdefault(word, []).append(index)
+
+    def has(self, words: frozenset[str], least: int, after_seq: int = 0) -> bool:
+        """Whether a sentence of a message after `after_seq` has at least `least` (1 or more) of the words.
+
+        Such a sentence has one of any `len(words) - least + 1` of them: only those with the rarest are looked at.
+        """
+        rarest = sorted(words, key=lambda word: len(self._places.get(word, ())))[: len(words) - least + 1]
+        for word in rarest:
+            for place in reversed(self._places.get(word, ())):
+                sentence = self._found[place]
+                if sentence.message.seq <= after_seq:
+                    break
+                if len(words & sentence.words) >= least:
+                    return True
+        return False
+
+
 def sentences(messages: Sequence[Message]) -> list[Sentence]:
     """Every sentence that somebody said, in order; tool results and system texts are no conversation."""
     found: list[Sentence] = []
