@@ -68,7 +68,9 @@ class ExtractiveSummarizer:
         known = _HEADING.match(heading)
         chosen = self._chosen(old_lines, new, room, share, known["first"] if known else "")
         parts = [heading, prose, _SINCE if prose and chosen else "", *chosen]
-        return replace(_lists(previous, found, later), text="\n".join(part for part in parts if part) or "Nothing was said.")
+        return replace(
+            _lists(previous, found, later), text="\n".join(part for part in parts if part) or "Nothing was said."
+        )
 
     def _worthy(self, found: list[Sentence]) -> list[_Line]:
         """The sentences worth a line, with their worth, by order."""

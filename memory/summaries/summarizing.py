@@ -3,13 +3,15 @@
 import logging
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Protocol
 from weakref import WeakValueDictionary
 
-from memory.errors import Conflict, Invalid, NotFound, Unavailable, shown
+from memory.errors import Conflict, Invalid, NotFound, shown
 from memory.model import (
     SUMMARY_LENGTH,
     SUMMARY_NOTE_LENGTH,
@@ -22,7 +24,7 @@ from memory.model import (
 )
 from memory.ports import Clock, Records, RecordStore, Summarizer, TokenCounter, WritableRecords
 from memory.record.sessions import existing
-from memory.text.quoting import shortened
+from memory.summaries.folding import Folding, Limit, Made
 from memory.text.turns import cost
 
 log = logging.getLogger("backstory.summarizing")
@@ -33,6 +35,10 @@ _FOLD_TOKENS = 8000
 _PAGE = 500
 _LAST_PARTIALS = 20
 _TRIES = 4
+_IN_CALL = 1.0
+"""Seconds of folding that somebody waits for; what is left then is folded behind."""
+_IN_STEP = 5.0
+"""Seconds of folding behind, after which what is done is stored, and another session has its turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +63,6 @@ class _Plan:
     to_seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A draft with what there is to say about it."""
-
-    draft: SummaryDraft
-    covers_to_seq: int
-    producer: str
-    note: str | None
-
-
 class _Lock:
     """A lock that a WeakValueDictionary can hold."""
 
@@ -74,6 +70,18 @@ class _Lock:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+
+
+class Behind(Protocol):
+    """What folds in the background."""
+
+    def owe(self, owner: Owner, session_id: str) -> None:
+        """Sees to it that `Summarizing.go_on` is called until the summary is whole. Returns at once."""
+        ...
+
+    def owes(self, owner: Owner, session_id: str) -> bool:
+        """Whether that is still going on."""
+        ...
 
 
 class Summarizing:
@@ -89,6 +97,7 @@ class Summarizing:
         *,
         quick: Summarizer | None = None,
         fold_tokens: int = _FOLD_TOKENS,
+        seconds: float = _IN_CALL,
     ) -> None:
         self._store = store
         self._summarizers = tuple(summarizers)
@@ -96,6 +105,9 @@ class Summarizing:
         self._counter = counter
         self._clock = clock
         self._fold_tokens = fold_tokens
+        self._folding = Folding(self._local, counter, clock, fold_tokens)
+        self._seconds = seconds
+        self._behind: Behind | None = None
         self._locks: WeakValueDictionary[tuple[Owner, str], _Lock] = WeakValueDictionary()
         self._guard = threading.Lock()
 
@@ -103,6 +115,10 @@ class Summarizing:
     def has_model(self) -> bool:
         """Whether a model is configured besides the local producer."""
         return len(self._summarizers) > 1
+
+    def leave_rest_to(self, behind: Behind) -> None:
+        """From now on what a call has no time for is folded by `behind`."""
+        self._behind = behind
 
     def summarize(
         self,
@@ -116,6 +132,7 @@ class Summarizing:
         to_seq: int | None = None,
         first: Sequence[Summarizer] = (),
         local: bool = False,
+        seconds: float = _IN_CALL,
     ) -> Summary:
         """The session's summary, brought up to date; the open session of the scope when `session_id` is None.
 
@@ -123,6 +140,9 @@ class Summarizing:
         `covers_to_seq`. Otherwise what came after the latest version is folded into it, up to `to_seq` at most, by
         the producers of `first`, then the configured ones (`local`: the local one only). When nothing came after, the
         latest version is the answer. `max_tokens` limits the text (400). Errors: NotFound, Invalid, Conflict.
+
+        At most about a second (or `seconds`) goes into it: of a longer stretch the answer covers the beginning, as its
+        note says, and the rest is folded behind. Until that is done, the answer is what there is.
         """
         if max_tokens is not None and max_tokens < 20:
             raise Invalid("max_tokens", f"is {max_tokens}", "a summary needs at least 20")
@@ -130,9 +150,35 @@ class Summarizing:
             session = _session(records, session_id, project_id)
         if draft is not None:
             return self._store_draft(owner, session.session_id, draft, covers_to_seq)
+        if self._owes(owner, session.session_id) and (so_far := self._so_far(owner, session, to_seq)) is not None:
+            return so_far
         producers = (*first, *(self._local if local else self._summarizers))
         with self._alone(owner, session.session_id):
-            return self._fold(owner, session.session_id, to_seq, max_tokens, producers)
+            until = time.monotonic() + min(seconds, self._seconds)
+            limit = Limit(lambda: time.monotonic() > until)
+            summary, whole = self._fold(owner, session.session_id, to_seq, max_tokens, producers, limit)
+        if not whole and self._behind is not None:
+            self._behind.owe(owner, session.session_id)
+        return summary
+
+    def go_on(self, owner: Owner, session_id: str, stopping: Callable[[], bool]) -> bool:
+        """Folds of what is owed as much as some seconds allow, and stores it; whether more is owed.
+
+        Ends early once `stopping` says so. Errors: NotFound, Conflict, StorageFailed, Unavailable.
+        """
+        with self._store.read(owner) as records:
+            due = records.summary_due(session_id)
+        if due is None:
+            return False
+        producers = self._summarizers if self.has_model else self._local
+        with self._alone(owner, session_id):
+            until = time.monotonic() + _IN_STEP
+            limit = Limit(lambda: stopping() or time.monotonic() > until, moves=True)
+            _, whole = self._fold(owner, session_id, due, None, producers, limit)
+        if whole:
+            with self._store.write(owner) as records:
+                records.owe_summary(session_id, None)
+        return not whole
 
     def pending(
         self,
@@ -145,19 +191,40 @@ class Summarizing:
     ) -> Pending | None:
         """What the client's model should fold, up to `to_seq` at most; None when the summary is up to date.
 
-        Of a session too long for one question, all but the last stretch is folded locally first. Asking again gives
-        the same answer while nothing is recorded. Errors: NotFound, Invalid.
+        Of a session too long for one question, all but the last stretch is folded locally first; None also where that
+        takes longer than a call may. Asking again gives the same answer while nothing is recorded. Errors: NotFound,
+        Invalid.
         """
         with self._store.read(owner) as records:
             session = _session(records, session_id, project_id)
             plan = _plan(records, session.session_id, to_seq)
-        chunks = list(self._chunks(self._messages(owner, plan)))
-        if len(chunks) > 1:
-            self.summarize(owner, session.session_id, to_seq=chunks[-2][-1].seq, local=True)
-            return self.pending(owner, session.session_id, max_tokens=max_tokens, to_seq=to_seq)
-        if not chunks:
+        if self._owes(owner, session.session_id):
             return None
-        return Pending(session.session_id, plan.previous, chunks[0], plan.to_seq, max_tokens or _TEXT_TOKENS)
+        last, before = self._last_stretch(owner, plan)
+        if before:
+            made = self.summarize(owner, session.session_id, to_seq=before, local=True)
+            if made.covers_to_seq < before:
+                return None
+            return self.pending(owner, session.session_id, max_tokens=max_tokens, to_seq=to_seq)
+        if not last:
+            return None
+        return Pending(session.session_id, plan.previous, last, plan.to_seq, max_tokens or _TEXT_TOKENS)
+
+    def _last_stretch(self, owner: Owner, plan: _Plan) -> tuple[tuple[Message, ...], int]:
+        """(the last messages of the plan that one fold can take, the seq of the one before them, 0 for none)."""
+        found: list[Message] = []
+        room = self._fold_tokens
+        end = plan.to_seq
+        while end >= plan.from_seq:
+            with self._store.read(owner) as records:
+                page = records.transcript(plan.session_id, plan.from_seq, end, last=_PAGE)
+            for message in reversed(page):
+                room -= cost(self._counter, message)
+                if room < 0:
+                    return tuple(reversed(found)), message.seq
+                found.append(message)
+            end = page[0].seq - 1 if page else 0
+        return tuple(reversed(found)), 0
 
     def _store_draft(self, owner: Owner, session_id: str, draft: SummaryDraft, covers: int | None) -> Summary:
         _check_draft(draft)
@@ -170,54 +237,74 @@ class Summarizing:
             upto = session.last_seq if covers is None else covers
             latest = records.latest_summary(session_id)
             note = f"follows version {latest.version} by {latest.producer}" if latest else None
-            return self._add(records, session_id, latest, _Made(draft, upto, _AGENT, note))
+            return self._add(records, session_id, latest, Made(draft, upto, _AGENT, note))
 
     def _fold(
-        self, owner: Owner, session_id: str, to_seq: int | None, limit: int | None, producers: Sequence[Summarizer]
-    ) -> Summary:
+        self,
+        owner: Owner,
+        session_id: str,
+        to_seq: int | None,
+        tokens: int | None,
+        producers: Sequence[Summarizer],
+        limit: Limit,
+    ) -> tuple[Summary, bool]:
+        """(the summary, whether it covers all that it should)."""
         for _ in range(_TRIES):
             with self._store.read(owner) as records:
                 plan = _plan(records, session_id, to_seq)
-            made = self._made(plan, self._messages(owner, plan), limit or _TEXT_TOKENS, producers)
+            made = self._made(plan, self._messages(owner, plan), tokens or _TEXT_TOKENS, producers, limit)
             if made is None:
                 if plan.previous is None:
                     raise Conflict(f"The session {shown(session_id)} has no messages yet; record some first.")
-                if limit is None or self._counter.count(plan.previous.draft.text) <= limit:
-                    return plan.previous
-                made = self._folded(plan.previous, [()], limit, producers)
+                if tokens is None or self._counter.count(plan.previous.draft.text) <= tokens:
+                    return plan.previous, True
+                made = self._folding.fold(plan.previous, iter([()]), tokens, producers, limit)
             with self._store.write(owner) as records:
                 latest = records.latest_summary(session_id)
                 if _version(latest) == _version(plan.previous):
-                    return self._add(records, session_id, latest, made)
+                    if not made.whole:
+                        made = self._owed(records, plan, made)
+                    return self._add(records, session_id, latest, made), made.whole
         raise Conflict(f"The session {shown(session_id)} is being summarized by several callers at once; try again.")
 
+    def _owed(self, records: WritableRecords, plan: _Plan, made: Made) -> Made:
+        """What was made in part, with the note that says so; the rest is owed from now on, a restart or not."""
+        session = _session(records, plan.session_id, None)
+        records.owe_summary(plan.session_id, max(plan.to_seq, records.summary_due(plan.session_id) or 0))
+        note = self._so_far_note(made.covers_to_seq, session)
+        return replace(made, note="; ".join(part for part in (made.note, note) if part))
+
+    def _so_far_note(self, covers: int, session: Session) -> str:
+        rest = "is being folded in the background, ask again" if self._behind else "is folded when asked again"
+        part = f"covers messages 1 to {covers:,} of {session.last_seq:,}" if covers else "covers no message whole yet"
+        return f"{part}; the rest {rest}"
+
+    def _owes(self, owner: Owner, session_id: str) -> bool:
+        return self._behind is not None and self._behind.owes(owner, session_id)
+
+    def _so_far(self, owner: Owner, session: Session, to_seq: int | None) -> Summary | None:
+        """What there is of a summary that is being folded behind."""
+        with self._store.read(owner) as records:
+            latest = records.latest_summary(session.session_id)
+        if latest is None or latest.covers_to_seq >= min(session.last_seq, to_seq or sys.maxsize):
+            return latest
+        return replace(latest, note=self._so_far_note(latest.covers_to_seq, session))
+
     def _made(
-        self, plan: _Plan, messages: Iterator[Message], limit: int, producers: Sequence[Summarizer]
-    ) -> _Made | None:
+        self,
+        plan: _Plan,
+        messages: Iterator[Message],
+        tokens: int,
+        producers: Sequence[Summarizer],
+        limit: Limit,
+    ) -> Made | None:
         first = next(messages, None)
         if first is None:
             return None
-        made = self._folded(plan.previous, self._chunks(chain([first], messages)), limit, producers)
-        return replace(made, covers_to_seq=plan.to_seq)
-
-    def _folded(
-        self,
-        previous: Summary | None,
-        chunks: Iterable[Sequence[Message]],
-        limit: int,
-        producers: Sequence[Summarizer],
-    ) -> _Made:
-        """Folds stretch by stretch, so that no message is left unread; notes who made it and what failed."""
-        left = list(producers)
-        notes: list[str] = []
-        covers = previous.covers_to_seq if previous else 0
-        for chunk in chunks:
-            covers = chunk[-1].seq if chunk else covers
-            draft = _first_answer(left, previous, chunk, limit, notes)
-            draft = replace(draft, text=shortened(draft.text, limit, self._counter))
-            previous = Summary("", _version(previous), draft, covers, left[0].name, self._clock())
-        assert previous is not None
-        return _Made(previous.draft, covers, left[0].name, "; ".join(notes) or None)
+        made = self._folding.fold(
+            plan.previous, self._folding.stretches(chain([first], messages)), tokens, producers, limit
+        )
+        return replace(made, covers_to_seq=plan.to_seq) if made.whole else made
 
     def _messages(self, owner: Owner, plan: _Plan) -> Iterator[Message]:
         """What is to be folded, a page at a time."""
@@ -226,29 +313,7 @@ class Summarizing:
                 page = records.transcript(plan.session_id, start, min(start + _PAGE - 1, plan.to_seq))
             yield from page
 
-    def _chunks(self, messages: Iterable[Message]) -> Iterator[tuple[Message, ...]]:
-        """Stretches of at most `fold_tokens`, the messages in pieces where one alone is larger."""
-        current: list[Message] = []
-        size = 0
-        for piece in (part for message in messages for part in self._pieces(message)):
-            price = cost(self._counter, piece)
-            if current and size + price > self._fold_tokens:
-                yield tuple(current)
-                current, size = [], 0
-            current.append(piece)
-            size += price
-        if current:
-            yield tuple(current)
-
-    def _pieces(self, message: Message) -> Iterator[Message]:
-        length = self._fold_tokens * 3
-        if len(message.content) <= length:
-            yield message
-            return
-        for start in range(0, len(message.content), length):
-            yield replace(message, content=message.content[start : start + length])
-
-    def _add(self, records: WritableRecords, session_id: str, latest: Summary | None, made: _Made) -> Summary:
+    def _add(self, records: WritableRecords, session_id: str, latest: Summary | None, made: Made) -> Summary:
         summary = Summary(
             session_id=session_id,
             version=_version(latest) + 1,
@@ -290,24 +355,6 @@ def _plan(records: Records, session_id: str, to_seq: int | None) -> _Plan:
             break
         end = message.seq - 1
     return _Plan(session_id, previous, start, end)
-
-
-def _first_answer(
-    producers: list[Summarizer],
-    previous: Summary | None,
-    messages: Sequence[Message],
-    limit: int,
-    notes: list[str],
-) -> SummaryDraft:
-    """The first producer's draft; those that fail are taken off the list, with a note."""
-    while producers:
-        try:
-            return producers[0].summarize(previous, messages, limit)
-        except Unavailable as error:
-            notes.append(f"{producers[0].name} could not be used: {error}")
-            log.warning("%s The next producer is used.", notes[-1])
-            del producers[0]
-    raise Unavailable("No summary could be made (" + " ".join(notes) + "); hand in your own words instead.")
 
 
 def _version(summary: Summary | None) -> int:

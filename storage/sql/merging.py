@@ -89,7 +89,8 @@ class _Move:
             session_id=uuid.uuid4().hex if taken else old_id,
             external_id=None if outside_taken else session.external_id,
         )
-        self._insert(sessions, [{**session_values(moved), **self._from.revisions(old_id)}])
+        owed = {"summary_due": self._from.summary_due(old_id)}
+        self._insert(sessions, [{**session_values(moved), **self._from.revisions(old_id), **owed}])
         digest = add_digest("", [])
         for page in self._pages(old_id, session.last_seq):
             renamed = [self._renumbered(message, moved.session_id) for message in page]

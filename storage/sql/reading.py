@@ -175,6 +175,10 @@ class SqlRecords:
         row = self._rows(sql.LATEST_SUMMARY, wanted=session_id).first()
         return None if row is None else to_summary(row)
 
+    def summary_due(self, session_id: str) -> int | None:
+        due = self._rows(sql.SUMMARY_DUE, wanted=session_id).scalar()
+        return None if due is None else int(due)
+
     def summaries(self, session_id: str) -> list[Summary]:
         return [to_summary(row) for row in self._rows(sql.SUMMARIES_IN_ORDER, wanted=session_id)]
 

@@ -88,6 +88,27 @@ UPDATE_SESSION = (
     .where(_owned(sessions), sessions.c.session_id == bindparam("wanted"))
     .values({name: bindparam(f"new_{name}") for name in CHANGING})
 )
+SUMMARY_DUE = select(sessions.c.summary_due).where(_owned(sessions), sessions.c.session_id == bindparam("wanted"))
+OWE_SUMMARY = (
+    update(sessions)
+    .where(_owned(sessions), sessions.c.session_id == bindparam("of_session"))
+    .values(summary_due=bindparam("due"))
+)
+PAY_SUMMARY = (
+    update(sessions)
+    .where(
+        _owned(sessions),
+        sessions.c.session_id == bindparam("of_session"),
+        sessions.c.summary_due <= bindparam("covers"),
+    )
+    .values(summary_due=None)
+)
+SUMMARIES_OWED = (
+    select(sessions.c.tenant_id, sessions.c.user_id, sessions.c.session_id)
+    .where(sessions.c.summary_due.is_not(None))
+    .order_by(sessions.c.tenant_id, sessions.c.user_id, sessions.c.session_id)
+    .limit(bindparam("most", type_=Integer()))
+)
 REVISIONS_OF_SESSION = select(sessions.c.revision_count, sessions.c.revision_digest).where(
     _owned(sessions), sessions.c.session_id == bindparam("wanted")
 )

@@ -13,6 +13,7 @@ from storage.sql.audit import audit_sessions
 from storage.sql.engine import Database
 from storage.sql.feed import last_change, read_cursor, read_feed, read_head, write_cursor
 from storage.sql.reading import SqlRecords
+from storage.sql.statements import SUMMARIES_OWED
 from storage.sql.writing import SqlWritableRecords
 
 
@@ -75,6 +76,10 @@ class SqlRecordStore:
     def set_cursor(self, replica: str, position: Position) -> None:
         with self.database.writing() as db:
             write_cursor(db, replica, position)
+
+    def summaries_owed(self, limit: int) -> list[tuple[Owner, str]]:
+        with self.database.reading() as db:
+            return [(Owner(row[0], row[1]), row[2]) for row in db.execute(SUMMARIES_OWED, {"most": limit})]
 
     def audit(self) -> list[str]:
         with self.database.reading() as db:

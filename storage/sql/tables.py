@@ -53,6 +53,7 @@ sessions = Table(
     Column("metadata", SafeJson),
     Column("revision_count", BigInteger, nullable=False, default=0),
     Column("revision_digest", SafeText, nullable=False, default=""),
+    Column("summary_due", BigInteger),
     PrimaryKeyConstraint("tenant_id", "user_id", "session_id"),
     UniqueConstraint("tenant_id", "user_id", "external_id"),
     Index("sessions_by_activity", "tenant_id", "user_id", "last_activity_at", "session_id"),
@@ -72,6 +73,13 @@ Index(
     *(sessions.c[name] for name in ("tenant_id", "user_id", "archived_at")),
     sqlite_where=_only_archived,
     postgresql_where=_only_archived,
+)
+_only_owing = sessions.c.summary_due.is_not(None)
+Index(
+    "sessions_owing_a_summary",
+    *(sessions.c[name] for name in ("tenant_id", "user_id", "session_id")),
+    sqlite_where=_only_owing,
+    postgresql_where=_only_owing,
 )
 
 messages = Table(

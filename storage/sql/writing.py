@@ -200,6 +200,14 @@ class SqlWritableRecords(SqlRecords):
             )
         values = {name: getattr(summary, name) for name in _SUMMARY_VALUES}
         self._insert(summaries, {**values, "draft": draft_values(summary.draft)})
+        self._db.execute(
+            sql.PAY_SUMMARY,
+            {**self._parameters, "of_session": summary.session_id, "covers": summary.covers_to_seq},
+        )
+
+    def owe_summary(self, session_id: str, to_seq: int | None) -> None:
+        self.touch()
+        self._db.execute(sql.OWE_SUMMARY, {**self._parameters, "of_session": session_id, "due": to_seq})
 
     def put_user_context(self, entry: UserContextEntry) -> None:
         held = self.user_context(entry.project_id, [entry.key])

@@ -52,6 +52,7 @@ QUESTIONS: dict[str, Callable[[Any], Any]] = {
     "unsettled_messages": lambda db: db.unsettled_messages(START, 9),
     "latest_summary": lambda db: db.latest_summary("s-1"),
     "summaries": lambda db: db.summaries("s-1"),
+    "summary_due": lambda db: db.summary_due("s-1"),
     "latest_summaries": lambda db: db.latest_summaries(3),
     "user_context": lambda db: db.user_context(None, ["k"]),
     "user_context_history": lambda db: db.user_context_history(None),
@@ -177,6 +178,14 @@ def test_the_feed_is_read_through_an_index(filled: SqlRecordStore) -> None:
         told = filled.feed(START, 3)
         filled.feed_messages(told)
     check(filled, "feed", asked)
+
+
+def test_what_is_owed_is_found_without_reading_the_sessions(filled: SqlRecordStore) -> None:
+    asked = Asked()
+    with asked.listening(filled):
+        filled.summaries_owed(9)
+    (plan,) = asked.plans(filled)
+    assert "sessions_owing_a_summary" in plan
 
 
 def test_the_head_of_the_feed_is_the_last_entry_of_an_index(filled: SqlRecordStore) -> None:
