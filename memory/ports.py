@@ -3,7 +3,7 @@
 All calls are synchronous and safe from several threads; callers on an event loop use a worker thread.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -71,6 +71,10 @@ class Records(Protocol):
         self, session_id: str, from_seq: int = 1, to_seq: int | None = None, last: int | None = None
     ) -> list[Message]:
         """By seq ascending; `last` keeps only the final n of the range."""
+        ...
+
+    def read_on(self, session_id: str, from_seq: int) -> Iterator[Message]:
+        """By seq ascending from `from_seq` on; no more rows are read than are asked for, but for a few."""
         ...
 
     def windows(self, spans: Sequence[tuple[str, int, int]]) -> list[Message]:

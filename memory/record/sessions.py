@@ -6,7 +6,7 @@ from datetime import datetime
 
 from memory.errors import Conflict, Invalid, NotFound, shown
 from memory.ids import new_id
-from memory.model import SESSIONS_ON_A_PAGE, Channel, Message, Owner, Session, SessionFilter
+from memory.model import SESSIONS_ON_A_PAGE, Channel, Owner, Session, SessionFilter
 from memory.ports import Clock, Records, RecordStore, WritableRecords
 from memory.record.cursors import foreign_cursor, read_cursor, write_cursor
 from memory.record.validation import check_choice, check_name
@@ -34,14 +34,6 @@ class SessionPage:
     """Sessions, newest activity first; `next_cursor` is None on the last page."""
 
     sessions: tuple[Session, ...]
-    next_cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class MessagePage:
-    """Messages of one session, in order; `next_cursor` is None on the last page."""
-
-    messages: tuple[Message, ...]
     next_cursor: str | None
 
 
@@ -172,21 +164,6 @@ def list_page(
     return SessionPage(tuple(page), _after_session(page[-1]) if len(found) > limit else None)
 
 
-def message_page(
-    store: RecordStore, owner: Owner, session_id: str, limit: int, cursor: str | None = None
-) -> MessagePage:
-    """A page of at most `limit` messages of a session. Errors: NotFound, Invalid for a cursor that is none of ours."""
-    first = 1 if cursor is None else _last_seq(cursor) + 1
-    found: list[Message] = []
-    with store.read(owner) as db:
-        last = existing(db, session_id).last_seq
-        while len(found) <= limit and first <= last:  # erased messages leave gaps
-            found += db.transcript(session_id, first, first + limit)
-            first += limit + 1
-    page = found[:limit]
-    return MessagePage(tuple(page), write_cursor(page[-1].seq) if len(found) > limit else None)
-
-
 def _after_session(session: Session) -> str:
     return write_cursor(session.last_activity_at.isoformat(), session.session_id)
 
@@ -197,11 +174,4 @@ def _last_session(cursor: str) -> tuple[datetime, str]:
             with suppress(ValueError):
                 if (place := datetime.fromisoformat(moment)).tzinfo is not None:
                     return place, session_id
-    raise foreign_cursor()
-
-
-def _last_seq(cursor: str) -> int:
-    match read_cursor(cursor):
-        case [int(seq)] if seq >= 0 and not isinstance(seq, bool):
-            return seq
     raise foreign_cursor()

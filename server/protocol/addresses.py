@@ -7,6 +7,7 @@ from memory.model import Session
 SESSIONS = "memory://sessions"
 SESSION = "memory://sessions/{session_id}"
 MESSAGES = SESSION + "/messages"
+MESSAGES_FROM = MESSAGES + "{?from,to,offset}"
 SUMMARY = SESSION + "/summary"
 CONTEXT = SESSION + "/context"
 LATEST_ARCHIVED = "memory://archive/latest"
@@ -19,6 +20,13 @@ ANY_CONTEXT = "memory://sessions/*/context"
 def of_session(template: str, session_id: str) -> str:
     """One session's address."""
     return template.replace("{session_id}", quote(session_id, safe=""))
+
+
+def messages_from(session_id: str, seq: int, to_seq: int | None, offset: int) -> str:
+    """The address of a session's messages from one on, to another, and within the first from a character on."""
+    given = {"from": seq, "to": to_seq, "offset": offset or None}
+    query = "&".join(f"{name}={value}" for name, value in given.items() if value is not None)
+    return f"{of_session(MESSAGES, session_id)}?{query}"
 
 
 def after_upsert(project_id: str | None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from server.protocol import addresses
 
 MOST = 100
 _LOOKED_AT = 500
-_TEMPLATES = (addresses.SESSION, addresses.MESSAGES, addresses.SUMMARY, addresses.CONTEXT)
+_TEMPLATES = (addresses.SESSION, addresses.MESSAGES, addresses.MESSAGES_FROM, addresses.SUMMARY, addresses.CONTEXT)
 
 
 def suggestions(

@@ -1,7 +1,14 @@
 """The resources, one file a family of addresses."""
 
 from server.resources.archive import latest_archived
-from server.resources.sessions import session, session_context, session_messages, session_summary, sessions
+from server.resources.sessions import (
+    session,
+    session_context,
+    session_messages,
+    session_messages_from,
+    session_summary,
+    sessions,
+)
 from server.resources.table import Family
 from server.resources.user import preamble, profile, user_context
 
@@ -13,6 +20,7 @@ RESOURCES: tuple[Family, ...] = (
     latest_archived,
     session,
     session_messages,
+    session_messages_from,
     session_summary,
     session_context,
 )

@@ -1,12 +1,17 @@
 """Sessions as resources: the list, one of them, its messages, its summary, and what a model should be given of it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from memory.context.session_context import ContextRequest
+from memory.errors import Invalid, shown
 from memory.model import SessionFilter
-from memory.record.sessions import existing, list_page
+from memory.record.sessions import list_page
 from server.calling import Call
 from server.protocol import addresses
 from server.resources.table import Document, resource
 from server.wire import answers
+from server.wire.message_pages import Place, read_page
 
 NEWEST = 100
 
@@ -22,13 +27,47 @@ def session(call: Call, session_id: str) -> Document:
     return Document(answers.session_data(call.session(session_id)))
 
 
-@resource(addresses.MESSAGES, "Messages of a session", "All that was said in a conversation, word for word, in order")
+@resource(
+    addresses.MESSAGES,
+    "Messages of a session",
+    "All that was said in a conversation, word for word, in order; of a long one the beginning, and in `next` the "
+    "address of what follows",
+)
 def session_messages(call: Call, session_id: str) -> Document:
-    with call.memory.store.read(call.owner) as records:
-        existing(records, session_id)
-        messages = records.transcript(session_id)
-    rows = [answers.message(m, whole=True).model_dump(mode="json") for m in messages]
-    return Document({"session_id": session_id, "messages": rows})
+    return _messages(call, session_id, Place(1), None)
+
+
+@resource(
+    addresses.MESSAGES_FROM,
+    "A part of a session's messages",
+    "From one message number on, to another; `offset` is the character at which to begin in a very long message",
+)
+def session_messages_from(call: Call, session_id: str, **asked: str) -> Document:
+    first, last, offset = (_number(asked, name) for name in ("from", "to", "offset"))
+    return _messages(call, session_id, Place(first or 1, offset or 0), last)
+
+
+def _messages(call: Call, session_id: str, start: Place, to_seq: int | None) -> Document:
+    page = read_page(call.memory.store, call.owner, session_id, start, to_seq=to_seq)
+    data: dict[str, Any] = {
+        "session_id": session_id,
+        "messages": [row.model_dump(mode="json") for row in page.rows],
+    }
+    if page.part is not None:
+        data["part"] = page.part.model_dump(mode="json")
+    if page.next is not None:
+        data["next"] = addresses.messages_from(session_id, page.next.seq, to_seq, page.next.offset)
+        data["note"] = "This is not all: read the resource that `next` names to go on."
+    return Document(data)
+
+
+def _number(asked: Mapping[str, str], name: str) -> int | None:
+    text = asked.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Invalid(name, f"is {shown(text)}", "give a whole number")
+    return int(text)
 
 
 @resource(addresses.SUMMARY, "Summary of a session", "Its newest version; version 0 says there is none yet")

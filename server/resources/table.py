@@ -32,7 +32,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Resources that are read alike. Of the address, `session_id` is the only part that varies."""
+    """Resources that are read alike. What varies of the address is the reader's arguments."""
 
     address: str
     name: str
@@ -65,7 +65,7 @@ class Family:
 
 
 def resource(address: str, title: str, description: str) -> Callable[[Callable[..., Document]], Family]:
-    """Describes the resources that the decorated function reads: `(call)` or `(call, session_id)`."""
+    """Describes the resources that the decorated function reads: `(call)`, and what varies of the address by name."""
     return lambda read: Family(address, read.__name__, title, description, read)
 
 

@@ -255,6 +255,15 @@ class MessageOut(_Sparse):
         return frozenset({"message_id", "seq", "role", "speaker", "occurred_at", "content"})
 
 
+class MessagePart(Outgoing):
+    """Which characters of a message's content an answer holds, where one answer cannot hold all of them."""
+
+    seq: int
+    from_character: int
+    to_character: int
+    of: int
+
+
 class StretchOut(Outgoing):
     session_id: str
     session_title: str | None

@@ -41,6 +41,7 @@ T = TypeVar("T")
 # Below the smallest limit on bound parameters of the databases we speak.
 _CHUNK = 400
 _TITLES = 500
+_FEW = 16
 _ENDLESS = 2**62
 
 
@@ -129,6 +130,13 @@ class SqlRecords:
     def stretch(self, session_id: str, from_seq: int, limit: int) -> list[Message]:
         """The first `limit` messages from `from_seq` on."""
         return self._many_messages(sql.TRANSCRIPT_START, place=session_id, first=from_seq, last=_ENDLESS, most=limit)
+
+    def read_on(self, session_id: str, from_seq: int) -> Iterator[Message]:
+        size = 1
+        while page := self.stretch(session_id, from_seq, size):
+            yield from page
+            from_seq = page[-1].seq + 1
+            size = min(_FEW, size * 2)
 
     def windows(self, spans: Sequence[tuple[str, int, int]]) -> list[Message]:
         whole = [[to_stored(session_id), first, last] for session_id, first, last in _joined(spans)]

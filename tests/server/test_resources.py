@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from mcp.shared.exceptions import MCPError
-from mcp.types import GetPromptResult, PromptReference, ResourceTemplateReference, TextContent
+from mcp.types import GetPromptResult, PromptReference, ResourceTemplateReference, TextContent, TextResourceContents
 
 from server.protocol.server import MemoryServer
 
@@ -25,6 +25,7 @@ STATIC = {
 TEMPLATES = {
     "memory://sessions/{session_id}",
     "memory://sessions/{session_id}/messages",
+    "memory://sessions/{session_id}/messages{?from,to,offset}",
     "memory://sessions/{session_id}/summary",
     "memory://sessions/{session_id}/context",
 }
@@ -76,6 +77,51 @@ async def test_a_session_its_messages_summary_and_context(connect: "Connect") ->
         context, text = await read(call, f"{base}/context")
         assert [m["content"] for m in context["messages"]] == ["Hello </b> there"]
         assert "Hello" in text
+
+
+async def walked(call: "Calls", uri: str | None) -> list[dict[str, Any]]:
+    """Every answer from `uri` on, as `next` leads."""
+    answers: list[dict[str, Any]] = []
+    while uri is not None:
+        (content,) = (await call.client.read_resource(uri)).contents
+        assert isinstance(content, TextResourceContents)
+        assert len(content.text.encode()) <= 256 * 1024
+        answers.append(json.loads(content.text))
+        uri = answers[-1].get("next")
+    return answers
+
+
+async def test_a_long_session_is_read_in_parts_and_whole(connect: "Connect") -> None:
+    async with connect() as call:
+        words = [f"{n} " + "word " * 400 for n in range(600)]
+        for start in (0, 300):
+            messages = [{"role": "user", "content": text} for text in words[start : start + 300]]
+            session_id = (await call("record_messages", messages=messages, external_id="long"))["session_id"]
+        base = f"memory://sessions/{session_id}/messages"
+        answers = await walked(call, base)
+        assert len(answers) > 4
+        assert [m["content"] for answer in answers for m in answer["messages"]] == words
+        assert "`next`" in answers[0]["note"]
+        assert "next" not in answers[-1]
+        some = await walked(call, f"{base}?from=10&to=400")
+        assert [m["seq"] for answer in some for m in answer["messages"]] == list(range(10, 401))
+        assert (await read(call, f"{base}?from=601"))[0]["messages"] == []
+        with pytest.raises(MCPError, match="from is 'x'; give a whole number"):
+            await call.client.read_resource(f"{base}?from=x")
+
+
+async def test_a_message_longer_than_an_answer_is_read_to_its_last_character(connect: "Connect") -> None:
+    async with connect() as call:
+        long = "".join(f'{n} é\t"\x01 ' for n in range(60_000))
+        said = ["before", long, "after"]
+        done = await call("record_messages", messages=[{"role": "user", "content": text} for text in said])
+        answers = await walked(call, f"memory://sessions/{done['session_id']}/messages")
+        assert answers[0]["messages"][0]["content"] == "before"
+        parts = [answer for answer in answers if "part" in answer]
+        assert len(parts) > 3
+        assert "".join(answer["messages"][0]["content"] for answer in parts) == long
+        assert parts[-1]["part"]["to_character"] == parts[0]["part"]["of"] == len(long)
+        assert answers[-1]["messages"][0]["content"] == "after"
 
 
 async def test_the_last_archived_conversation(connect: "Connect") -> None:

@@ -39,6 +39,7 @@ QUESTIONS: dict[str, Callable[[Any], Any]] = {
     "messages_by_client_id": lambda db: db.messages_by_client_id(["1"], "s-1"),
     "messages_by_client_id_in_scope": lambda db: db.messages_by_client_id_in_scope(["1"], None),
     "transcript": lambda db: (db.transcript("s-1"), db.transcript("s-1", last=2)),
+    "read_on": lambda db: list(db.read_on("s-1", 2)),
     "windows": lambda db: db.windows([("s-1", 1, 2), ("s-2", 1, 1)]),
     "all_messages": lambda db: (
         db.all_messages(MessageFilter(), None, 2),
@@ -64,6 +65,7 @@ IN_ORDER = {
         "open_session",
         "sessions",
         "transcript",
+        "read_on",
         "all_messages",
         "changes_after",
         "unsettled_messages",

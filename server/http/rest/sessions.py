@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from memory.model import CONTEXT_TOKENS, HITS, MESSAGES_AT_ONCE, SUMMARY_TOKENS, Channel, Mode, ScopeFilter
-from memory.record.sessions import change, message_page
+from memory.record.sessions import change
 from server.calling import Call
 from server.http.rest.requests import Rest, answer
 from server.http.rest.types import (
@@ -34,8 +34,10 @@ from server.tools.set_memory_strategy import set_memory_strategy
 from server.tools.start_session import start_session
 from server.tools.summarize_session import summarize_session
 from server.wire import answers
+from server.wire.message_pages import cursor_of, place_of, read_page
 from server.wire.schemas import (
     MessageOut,
+    MessagePart,
     Recorded,
     SessionAnswer,
     SessionContextAnswer,
@@ -90,6 +92,9 @@ class Messages(BaseModel):
     session_id: str
     messages: list[MessageOut]
     next_cursor: str | None
+    part: Annotated[
+        MessagePart | None, Field(description="Of a message longer than a page; the next page goes on in it")
+    ] = None
 
 
 class SummaryRequest(Body):
@@ -144,12 +149,13 @@ async def patch_session(rest: Rest, session_id: SessionId, query: Only, body: Se
 
 @routes.get("/sessions/{session_id}/messages", response_model=Messages)
 async def get_messages(rest: Rest, session_id: SessionId, query: Annotated[PageQuery, InQuery()]) -> Response:
-    """What was said, in order, a page at a time."""
+    """What was said, in order, a page at a time: at most `limit` messages, and about 256 KiB."""
 
     def work(call: Call) -> Messages:
-        page = message_page(call.memory.store, call.owner, session_id, query.limit, query.cursor)
-        rows = [answers.message(m, whole=True) for m in page.messages]
-        return Messages(session_id=session_id, messages=rows, next_cursor=page.next_cursor)
+        start = place_of(query.cursor)
+        page = read_page(call.memory.store, call.owner, session_id, start, most=query.limit)
+        more = cursor_of(page.next) if page.next else None
+        return Messages(session_id=session_id, messages=page.rows, next_cursor=more, part=page.part)
 
     return answer(await rest.run("read", query.user, work))
 

@@ -1,0 +1,108 @@
+"""A session's messages in answers of a bounded size: nothing is lost, and where an answer ends, the next one begins."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from memory.model import Message, Owner
+from memory.ports import Records, RecordStore
+from memory.record.cursors import foreign_cursor, read_cursor, write_cursor
+from server.wire import answers
+from server.wire.schemas import MessageOut, MessagePart
+
+PAGE_BYTES = 256 * 1024
+_FRAME = 1024
+"""Bytes of JSON around the messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where reading goes on: at message `seq`, and within its content at character `offset`."""
+
+    seq: int
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`part` is set where the one message of the page is longer than a page, and only a part of its content fits."""
+
+    rows: list[MessageOut]
+    next: Place | None
+    part: MessagePart | None = None
+
+
+def read_page(
+    store: RecordStore,
+    owner: Owner,
+    session_id: str,
+    start: Place,
+    *,
+    to_seq: int | None = None,
+    most: int | None = None,
+) -> Page:
+    """The messages from `start` on, to `to_seq` and `most` of them at most, in about PAGE_BYTES of JSON.
+
+    Errors: NotFound.
+    """
+    from memory.record.sessions import existing
+
+    with store.read(owner) as records:
+        existing(records, session_id)
+        return _page(records, session_id, start, to_seq, most)
+
+
+def cursor_of(place: Place) -> str:
+    """The place as an opaque text."""
+    return write_cursor(place.seq, place.offset)
+
+
+def place_of(cursor: str | None) -> Place:
+    """The place that a cursor names; the start without one. Errors: Invalid for a cursor that is none of ours."""
+    match [1, 0] if cursor is None else read_cursor(cursor):
+        case [int(seq), int(offset)] if 0 <= seq < 2**62 and offset >= 0 and bool not in (type(seq), type(offset)):
+            return Place(seq, offset)
+    raise foreign_cursor()
+
+
+def _page(records: Records, session_id: str, start: Place, to_seq: int | None, most: int | None) -> Page:
+    left = PAGE_BYTES - _FRAME
+    rows: list[MessageOut] = []
+    for message in _to(records.read_on(session_id, start.seq), to_seq):
+        if len(rows) == most:
+            return Page(rows, Place(message.seq))
+        row = answers.message(message, whole=True)
+        size = len(row.model_dump_json().encode()) + 1
+        if not rows and (size > left or (message.seq == start.seq and start.offset)):
+            return _cut(records, row, start.offset if message.seq == start.seq else 0, left, to_seq)
+        if size > left:
+            return Page(rows, Place(message.seq))
+        left -= size
+        rows.append(row)
+    return Page(rows, None)
+
+
+def _to(messages: Iterator[Message], to_seq: int | None) -> Iterator[Message]:
+    for message in messages:
+        if to_seq is not None and message.seq > to_seq:
+            return
+        yield message
+
+
+def _cut(records: Records, row: MessageOut, offset: int, room: int, to_seq: int | None) -> Page:
+    """One message alone: what of its content fits from `offset` on. Its other fields stand in every part."""
+    whole = row.content
+    room -= len(row.model_copy(update={"content": ""}).model_dump_json().encode())
+    end = min(len(whole), offset + max(1, room))
+    while end - offset > 1 and (size := _size(row, whole[offset:end])) > room:
+        end = offset + max(1, min((end - offset) * room // size, end - offset - 1)) if room > 0 else offset + 1
+    cut = row.model_copy(update={"content": whole[offset:end]})
+    part = MessagePart(seq=row.seq, from_character=offset, to_character=end, of=len(whole))
+    if end < len(whole):
+        return Page([cut], Place(row.seq, end), part)
+    following = next(_to(records.read_on(str(row.session_id), row.seq + 1), to_seq), None)
+    return Page([cut], Place(following.seq) if following else None, part)
+
+
+def _size(row: MessageOut, content: str) -> int:
+    bare = len(row.model_copy(update={"content": ""}).model_dump_json().encode())
+    return len(row.model_copy(update={"content": content}).model_dump_json().encode()) - bare
