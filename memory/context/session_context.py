@@ -34,6 +34,9 @@ log = logging.getLogger("backstory.session_context")
 
 _VOICE_TOKENS = 400
 _LAST_WORDS_LENGTH = 400
+_MOST_READ = 1000
+"""Messages among which a summarizing strategy looks for its turns; what the budget then cuts is folded all the same."""
+_FOLD_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,8 @@ class SessionContexts:
         made = assemble(material, budget, self._counter)
         if session is not None and (closed := self._without_hole(owner, session, material, made)):
             material, made = closed, assemble(closed, budget, self._counter)
+        if material.summary is not None and (short := _falls_short(material, made)):
+            notes = (*notes, short)
         return SessionContext(
             session_id=session.session_id if session else None,
             instructions=made.instructions,
@@ -193,7 +198,9 @@ class SessionContexts:
     def _fold(self, owner: Owner, session: Session, to_seq: int) -> Summary | None:
         try:
             assert self._summarizing is not None
-            return self._summarizing.summarize(owner, session.session_id, to_seq=to_seq, local=True)
+            return self._summarizing.summarize(
+                owner, session.session_id, to_seq=to_seq, local=True, seconds=_FOLD_SECONDS
+            )
         except BackstoryError as error:
             log.warning("The summary of a session was not brought up to date: %s", error)
             return None
@@ -239,14 +246,15 @@ def _tail(records: Records, session: Session | None, strategy: ResolvedStrategy,
         tail = records.transcript(session.session_id, last=size)
         if len(tail) < size or _suffices(tail, strategy, tokens):
             return tuple(tail)
-        size *= 3
+        size = size * 3 if size >= _MOST_READ else min(size * 3, _MOST_READ)
 
 
 def _suffices(tail: Sequence[Message], strategy: ResolvedStrategy, tokens: int) -> bool:
     count = user_turns(tail)
     if strategy.mode == "trim" and count > strategy.keep_turns:
         return True
-    if strategy.mode == "summarize" and count <= max(strategy.keep_turns, strategy.summarize_after):
+    threshold = max(strategy.keep_turns, strategy.summarize_after)
+    if strategy.mode == "summarize" and count <= threshold and len(tail) < _MOST_READ:
         return False
     # At the very least, a message costs its frame and a token for every six characters; compacted, a placeholder.
     lengths = (0 if strategy.mode == "compact" and m.role == "tool" else len(m.content) for m in tail)
@@ -255,3 +263,16 @@ def _suffices(tail: Sequence[Message], strategy: ResolvedStrategy, tokens: int) 
 
 def _last_words(transcript: Sequence[Message]) -> str:
     return next((m.content for m in reversed(transcript) if m.role == "user" and m.content.strip()), "")
+
+
+def _falls_short(material: Material, made: Assembled) -> str | None:
+    """What to say where between the summary and the turns there are messages that neither holds."""
+    if material.strategy.mode != "summarize" or material.summary is None or not made.messages:
+        return None
+    covers, first = material.summary.covers_to_seq, made.messages[0].seq
+    if first <= covers + 1:
+        return None
+    return (
+        f"The summary covers messages 1 to {covers:,}; messages {covers + 1:,} to {first - 1:,} are in neither "
+        "the summary nor the turns: the summary is not whole yet, ask again."
+    )

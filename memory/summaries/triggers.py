@@ -59,6 +59,7 @@ class SummaryTriggers:
         """Starts the background thread."""
         if self._thread is None:
             self._summarizing.leave_rest_to(self)
+            self._busy = True
             self._thread = threading.Thread(target=self._work, name="backstory-summaries", daemon=True)
             self._thread.start()
 
