@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Scored = list[tuple[str, float]]
 _SPARE: Final = 32
+_TIED: Final = 1000
 _KEYS_A_READ: Final = 1000
 _QUIET_SECONDS: Final = 2.0
 """How long a table that failed is left alone before it is tried again."""
@@ -198,7 +199,8 @@ async def _answer(question: Callable[[Any], Awaitable[T]], table: Any) -> T:
 
 
 async def _ranked(fetch: Callable[[int], Awaitable[Scored]], limit: int) -> Scored:
-    """The best `limit` messages. LanceDB breaks ties as it likes, so all that tie with the last one are fetched."""
+    """The best `limit` messages. LanceDB breaks ties as it likes, so all that tie with the last one are fetched,
+    up to some thousands: of more that are all alike, none has a better right."""
     count = limit + _SPARE
     while True:
         found = await fetch(count)
@@ -207,9 +209,9 @@ async def _ranked(fetch: Callable[[int], Awaitable[Scored]], limit: int) -> Scor
             best[message_id] = max(score, best.get(message_id, score))
         ranked = sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))
         everything = len(found) < count
-        if everything or (len(ranked) >= limit and ranked[limit - 1][1] > found[-1][1]):
+        if everything or count > _TIED or (len(ranked) >= limit and ranked[limit - 1][1] > found[-1][1]):
             return ranked[:limit]
-        count *= 4
+        count = max(count * 4, _TIED + 1) if count * 4 > _TIED // 4 else count * 4
 
 
 def _pairs(found: "pa.Table", column: str, score: Callable[[Any], Any]) -> Scored:
