@@ -83,23 +83,36 @@ class SqlRecords:
 
     def sessions(self, where: SessionFilter, limit: int, before: tuple[datetime, str] | None = None) -> list[Session]:
         if where.title is None:
-            return self._sessions(where, limit, before)
-        # Databases disagree on what letters are the same; Python has the say.
-        sought, found = where.title.casefold(), list[Session]()
-        while len(found) < limit:
-            page = self._sessions(where, _TITLES, before)
-            found += [session for session in page if sought in (session.title or "").casefold()]
-            if len(page) < _TITLES:
-                break
-            before = page[-1].last_activity_at, page[-1].session_id
-        return found[:limit]
+            rows = self._db.execute(self._of_sessions(SESSION_FIELDS, where, before).limit(limit))
+            return [to_session(row) for row in rows]
+        ids = self._titled(where, where.title, limit, before)
+        found = {session.session_id: session for part in chunks(ids) for session in self._sessions_by_id(part)}
+        return [found[session_id] for session_id in ids]
 
-    def _sessions(self, where: SessionFilter, limit: int, before: tuple[datetime, str] | None) -> list[Session]:
-        query = select(*columns_of(sessions, SESSION_FIELDS)).where(self._mine(sessions), *_session_conditions(where))
+    def _of_sessions(self, fields: list[str], where: SessionFilter, before: tuple[datetime, str] | None) -> Select[Any]:
+        query = select(*columns_of(sessions, fields)).where(self._mine(sessions), *_session_conditions(where))
         if before is not None:
             last = tuple_(literal(before[0], Micros()), literal(before[1], SafeText()))
             query = query.where(tuple_(sessions.c.last_activity_at, sessions.c.session_id) < last)
-        query = query.order_by(sessions.c.last_activity_at.desc(), sessions.c.session_id.desc()).limit(limit)
+        return query.order_by(sessions.c.last_activity_at.desc(), sessions.c.session_id.desc())
+
+    def _titled(self, where: SessionFilter, title: str, limit: int, before: tuple[datetime, str] | None) -> list[str]:
+        """The ids of sessions with `title` in theirs. Databases disagree on what letters are the same; Python has the
+        say, and reads no more of each session than that."""
+        sought, ids = title.casefold(), list[str]()
+        query = self._of_sessions(["session_id", "title"], where, before).where(sessions.c.title.is_not(None))
+        with self._db.execute(query.execution_options(yield_per=_TITLES)) as rows:
+            for session_id, its_title in rows:
+                if sought in its_title.casefold():
+                    ids.append(session_id)
+                    if len(ids) == limit:
+                        break
+        return ids
+
+    def _sessions_by_id(self, ids: Sequence[str]) -> list[Session]:
+        query = select(*columns_of(sessions, SESSION_FIELDS)).where(
+            self._mine(sessions), sessions.c.session_id.in_(ids)
+        )
         return [to_session(row) for row in self._db.execute(query)]
 
     def latest_archived(self) -> Session | None:

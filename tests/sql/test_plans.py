@@ -34,6 +34,7 @@ QUESTIONS: dict[str, Callable[[Any], Any]] = {
     "open_session": lambda db: (db.open_session(None), db.open_session("p")),
     "latest_archived": lambda db: db.latest_archived(),
     "sessions": lambda db: db.sessions(SessionFilter(), 2, (AT, "s")),
+    "sessions_by_title": lambda db: db.sessions(SessionFilter(title="a"), 2, (AT, "s")),
     "message": lambda db: db.message("1"),
     "messages": lambda db: db.messages(["1", "2"]),
     "messages_by_client_id": lambda db: db.messages_by_client_id(["1"], "s-1"),
