@@ -467,3 +467,48 @@ def test_the_log_says_nothing_that_a_host_chose(tmp_path: Path) -> None:
         server.ask("logging/setLevel", {"level": mark})
         server.end()
     assert mark not in server.errors.read_text()
+
+
+def test_a_session_of_twenty_thousand_messages_costs_a_call_little(tmp_path):
+    """Bounds several times what it takes, in the server's own processor time: what runs behind counts as well."""
+    with Server(tmp_path / "data", None, "--tools", "full") as server:
+        server.initialize()
+        said = "In round {0} we talk about the price of {1} tiles and my cousin in Braga; I will send {0} tomorrow."
+        for start in range(0, 20_000, 1000):
+            messages = [
+                {"role": ("user", "assistant")[n % 2], "content": said.format(n, n % 97)}
+                for n in range(start, start + 1000)
+            ]
+            done = server.call("record_messages", external_id="long", messages=messages)["structuredContent"]
+        session_id = done["session_id"]
+        process = psutil.Process(server.process.pid)
+
+        def cost(work):
+            spent = sum(process.cpu_times()[:2])
+            answer = work()
+            return answer, sum(process.cpu_times()[:2]) - spent
+
+        made, seconds = cost(lambda: server.call("summarize_session", session_id=session_id)["structuredContent"])
+        assert seconds < 6
+        if made["covers_to_seq"] < 20_000:
+            assert "of 20,000; the rest is being folded in the background" in made["note"]
+        for mode in ("none", "trim", "compact", "summarize"):
+            for query in ({}, {"query": "tiles in Braga"}):
+                given, seconds = cost(
+                    lambda mode=mode, query=query: server.call(
+                        "get_session_context", session_id=session_id, strategy={"mode": mode}, **query
+                    )["structuredContent"]
+                )
+                assert given["messages"]
+                assert seconds < 4, (mode, query)
+        uri = f"memory://sessions/{session_id}/messages"
+        part, seconds = cost(lambda: server.ask("resources/read", {"uri": uri})["result"]["contents"][0]["text"])
+        assert len(part.encode()) <= 256 * 1024
+        assert json.loads(part)["next"].startswith(f"{uri}?from=")
+        assert seconds < 3
+        until = time.monotonic() + 120
+        while made["covers_to_seq"] < 20_000 and time.monotonic() < until:
+            time.sleep(1)
+            made = server.call("summarize_session", session_id=session_id)["structuredContent"]
+        assert made["covers_to_seq"] == 20_000
+        assert made.get("note") is None
