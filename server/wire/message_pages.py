@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import pydantic_core
+
 from memory.model import Message, Owner
 from memory.ports import Records, RecordStore
 from memory.record.cursors import foreign_cursor, read_cursor, write_cursor
@@ -71,7 +73,7 @@ def _page(records: Records, session_id: str, start: Place, to_seq: int | None, m
         if len(rows) == most:
             return Page(rows, Place(message.seq))
         row = answers.message(message, whole=True)
-        size = len(row.model_dump_json().encode()) + 1
+        size = _bytes(row)
         if not rows and (size > left or (message.seq == start.seq and start.offset)):
             return _cut(records, row, start.offset if message.seq == start.seq else 0, left, to_seq)
         if size > left:
@@ -91,9 +93,10 @@ def _to(messages: Iterator[Message], to_seq: int | None) -> Iterator[Message]:
 def _cut(records: Records, row: MessageOut, offset: int, room: int, to_seq: int | None) -> Page:
     """One message alone: what of its content fits from `offset` on. Its other fields stand in every part."""
     whole = row.content
-    room -= len(row.model_copy(update={"content": ""}).model_dump_json().encode())
+    bare = _bytes(row.model_copy(update={"content": ""}))
+    room -= bare
     end = min(len(whole), offset + max(1, room))
-    while end - offset > 1 and (size := _size(row, whole[offset:end])) > room:
+    while end - offset > 1 and (size := _bytes(row.model_copy(update={"content": whole[offset:end]})) - bare) > room:
         end = offset + max(1, min((end - offset) * room // size, end - offset - 1)) if room > 0 else offset + 1
     cut = row.model_copy(update={"content": whole[offset:end]})
     part = MessagePart(seq=row.seq, from_character=offset, to_character=end, of=len(whole))
@@ -103,6 +106,6 @@ def _cut(records: Records, row: MessageOut, offset: int, room: int, to_seq: int 
     return Page([cut], Place(following.seq) if following else None, part)
 
 
-def _size(row: MessageOut, content: str) -> int:
-    bare = len(row.model_copy(update={"content": ""}).model_dump_json().encode())
-    return len(row.model_copy(update={"content": content}).model_dump_json().encode()) - bare
+def _bytes(row: MessageOut) -> int:
+    """What it takes on the wire, where a resource's JSON travels as a string in JSON."""
+    return len(pydantic_core.to_json(row.model_dump_json())) + 1

@@ -85,7 +85,7 @@ async def walked(call: "Calls", uri: str | None) -> list[dict[str, Any]]:
     while uri is not None:
         (content,) = (await call.client.read_resource(uri)).contents
         assert isinstance(content, TextResourceContents)
-        assert len(content.text.encode()) <= 256 * 1024
+        assert len(json.dumps(content.text, ensure_ascii=False).encode()) <= 256 * 1024
         answers.append(json.loads(content.text))
         uri = answers[-1].get("next")
     return answers
