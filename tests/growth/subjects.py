@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from inference.summarizers.cues import Later
 from inference.summarizers.sentences import Sentence, sentences
 from memory.model import Message, Owner
 from memory.ports import TokenCounter
@@ -50,13 +51,13 @@ EXCLUDED = {
     "date_words.lexicon": "takes the name of a language",
     "dates_elsewhere.read_dates": "takes the name of a locale as well; its own test is below",
     "embedders.load_embedder": "takes a setting",
-    "extractive._after": "compares what a fold holds",
     "extractive._latest": "takes the name of a list",
-    "extractive._nearest": "takes lines that were chosen, each no longer than a sentence",
+    "extractive._overlap": "takes lines that were chosen, each no longer than a sentence",
     "extractive._what_it_leans_on": "takes lines that were chosen, each no longer than a sentence",
     "extractive._written": "takes lines that were chosen, each no longer than a sentence",
     "fastembed_models._failed": "takes the name of a model",
     "fastembed_models._load": "takes the name of a model",
+    "folding._first_answer": "asks a model",
     "languages._script_language": "kept in a cache, so its caller hands it short words alone",
     "minilm._unavailable": "takes a word of the server's own",
     "openai._chat": "asks a model",
@@ -68,7 +69,6 @@ EXCLUDED = {
     "results.strategy": "takes a strategy, which strategies.read_strategy has checked",
     "sampling.answered": "takes a model's answer; prompting.read_answer reads it",
     "searching._looked_at": "takes arrays",
-    "summarizing._first_answer": "asks a model",
     "terms._kept_fold": "kept in a cache, so its caller hands it short words alone",
     "terms._kept_variants": "kept in a cache, so its caller hands it short words alone",
     "tokens._kept_line": "kept in a cache, so its caller hands it short lines alone",
@@ -228,9 +228,11 @@ ELSEWHERE = {
     "AskedSummarizer",
     "Calendar",
     "Batch",
+    "ByWord",
     "Corpus",
     "ExtractiveSummarizer",
     "FastembedModel",
+    "Folding",
     "MessageFilter",
     "MiniLM",
     "MultilingualE5",
@@ -244,6 +246,7 @@ ELSEWHERE = {
     "TokenizerTokens",
     "_Assembly",
     "_Budget",
+    "_Pool",
     "_Reader",
 }
 """Classes that keep a state or ask a store or a model: what they do with texts they have from the functions above, and
@@ -306,6 +309,8 @@ def built(hint: Any, text: str, name: str = "") -> Any:
         return plain[hint]
     if hint is Owner:
         return Owner("tenant", "user")
+    if hint is Later:
+        return Later(_several(Sentence, text))
     if hint is TokenCounter:
         return EstimatedTokens()
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
