@@ -10,12 +10,13 @@ import pytest
 from inference.summarizers.extractive import ExtractiveSummarizer
 from memory.context.session_context import ContextRequest, SessionContexts
 from memory.model import Message, NewMessage, Owner, Session, Strategy, Summary, SummaryDraft
-from memory.ports import RecordStore
+from memory.ports import Clock, RecordStore
 from memory.record.sessions import Target, archive, start
 from memory.summaries.summarizing import Summarizing
 from memory.summaries.triggers import SummaryTriggers
 from memory.text.tokens import EstimatedTokens
 from storage.sql import reading
+from storage.sql.rows import to_message
 
 COUNTER = EstimatedTokens()
 
@@ -43,7 +44,7 @@ def long_talk(store: RecordStore, ana: Owner, talk: Callable[..., Session]) -> s
     return str(talk(store, ana, [(f"turn {n} " + "word " * 30, "ok") for n in range(40)]).session_id)
 
 
-def hurried(store: RecordStore, clock: Callable, *producers: object) -> Summarizing:
+def hurried(store: RecordStore, clock: Clock, *producers: object) -> Summarizing:
     """One that has no time: a call folds one stretch."""
     return Summarizing(store, producers, COUNTER, clock, fold_tokens=300, seconds=0)  # type: ignore[arg-type]
 
@@ -59,7 +60,7 @@ def behind(store: RecordStore, summarizing: Summarizing) -> Iterator[SummaryTrig
 
 
 def test_a_call_folds_a_part_and_says_so_and_the_next_goes_on(
-    store: RecordStore, ana: Owner, long_talk: str, reader: Reader, ticking: Callable
+    store: RecordStore, ana: Owner, long_talk: str, reader: Reader, ticking: Clock
 ) -> None:
     summarizing = hurried(store, ticking, reader)
     made = [summarizing.summarize(ana, long_talk)]
@@ -75,7 +76,7 @@ def test_a_call_folds_a_part_and_says_so_and_the_next_goes_on(
 
 
 def test_the_rest_is_folded_in_the_background(
-    store: RecordStore, ana: Owner, long_talk: str, reader: Reader, ticking: Callable
+    store: RecordStore, ana: Owner, long_talk: str, reader: Reader, ticking: Clock
 ) -> None:
     summarizing = hurried(store, ticking, reader)
     with behind(store, summarizing) as triggers:
@@ -88,7 +89,7 @@ def test_the_rest_is_folded_in_the_background(
 
 
 def test_while_the_rest_is_being_folded_what_there_is_is_the_answer(
-    store: RecordStore, ana: Owner, long_talk: str, reader: Reader, ticking: Callable
+    store: RecordStore, ana: Owner, long_talk: str, reader: Reader, ticking: Clock
 ) -> None:
     class Busy:
         def owe(self, owner: Owner, session_id: str) -> None:
@@ -110,7 +111,7 @@ def test_while_the_rest_is_being_folded_what_there_is_is_the_answer(
 
 
 def test_after_a_kill_the_next_start_goes_on(
-    store: RecordStore, ana: Owner, long_talk: str, reader: Reader, ticking: Callable
+    store: RecordStore, ana: Owner, long_talk: str, reader: Reader, ticking: Clock
 ) -> None:
     hurried(store, ticking, reader).summarize(ana, long_talk)
     assert store.summaries_owed(9) == [(ana, long_talk)]
@@ -125,7 +126,7 @@ def test_after_a_kill_the_next_start_goes_on(
 
 
 def test_archiving_a_long_session_waits_no_longer(
-    store: RecordStore, ana: Owner, long_talk: str, reader: Reader, ticking: Callable
+    store: RecordStore, ana: Owner, long_talk: str, reader: Reader, ticking: Clock
 ) -> None:
     summarizing = hurried(store, ticking, reader)
     archive(store, ana, long_talk, ticking)
@@ -135,7 +136,7 @@ def test_archiving_a_long_session_waits_no_longer(
 
 
 def test_a_message_read_in_part_is_not_covered(
-    store: RecordStore, ana: Owner, talk: Callable, reader: Reader, ticking: Callable
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], reader: Reader, ticking: Clock
 ) -> None:
     session = talk(store, ana, ["hello", NewMessage("user", "word " * 3000)])
     summarizing = hurried(store, ticking, reader)
@@ -148,7 +149,7 @@ def test_a_message_read_in_part_is_not_covered(
 
 
 def test_a_client_is_asked_about_the_end_once_the_rest_is_folded(
-    store: RecordStore, ana: Owner, long_talk: str, reader: Reader, ticking: Callable
+    store: RecordStore, ana: Owner, long_talk: str, reader: Reader, ticking: Clock
 ) -> None:
     summarizing = hurried(store, ticking, reader)
     assert summarizing.pending(ana, long_talk) is None, "no time for all that comes before"
@@ -160,7 +161,9 @@ def test_a_client_is_asked_about_the_end_once_the_rest_is_folded(
     assert pending.messages[0].seq == pending.previous.covers_to_seq + 1
 
 
-def test_other_sessions_have_their_turn(store: RecordStore, ana: Owner, talk: Callable, ticking: Callable) -> None:
+def test_other_sessions_have_their_turn(
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], ticking: Clock
+) -> None:
     """What is owed for one long session does not keep an archived one waiting."""
     reader = Reader()
     summarizing = hurried(store, ticking, reader)
@@ -177,7 +180,7 @@ def test_other_sessions_have_their_turn(store: RecordStore, ana: Owner, talk: Ca
 
 
 def test_a_context_says_what_its_summary_does_not_cover(
-    store: RecordStore, ana: Owner, long_talk: str, reader: Reader, ticking: Callable
+    store: RecordStore, ana: Owner, long_talk: str, reader: Reader, ticking: Clock
 ) -> None:
     contexts = SessionContexts(store, None, COUNTER, ticking, summarizing=hurried(store, ticking, reader))
     strategy = Strategy("summarize", keep_turns=3, summarize_after=5)
@@ -187,7 +190,7 @@ def test_a_context_says_what_its_summary_does_not_cover(
 
 
 def test_a_view_reads_no_more_of_the_record_than_it_may_show(
-    store: RecordStore, ana: Owner, talk: Callable, ticking: Callable
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], ticking: Clock
 ) -> None:
     """Agents' sessions: one question, then thousands of messages that are no turns of a user's."""
     says = [NewMessage("user", "Go."), *(NewMessage("assistant", f"step {n} " * 9) for n in range(2500))]
@@ -205,7 +208,7 @@ def test_a_view_reads_no_more_of_the_record_than_it_may_show(
 def counted_rows(store: Any) -> Iterator[list[int]]:
     """How many messages are made of rows meanwhile."""
     rows = [0]
-    made = reading.to_message
+    made = to_message
 
     def count(row: Sequence[Any]) -> Message:
         rows[0] += 1

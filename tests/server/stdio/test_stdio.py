@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
@@ -469,7 +470,7 @@ def test_the_log_says_nothing_that_a_host_chose(tmp_path: Path) -> None:
     assert mark not in server.errors.read_text()
 
 
-def test_a_session_of_twenty_thousand_messages_costs_a_call_little(tmp_path):
+def test_a_session_of_twenty_thousand_messages_costs_a_call_little(tmp_path: Path) -> None:
     """Bounds several times what it takes, in the server's own processor time: what runs behind counts as well."""
     with Server(tmp_path / "data", None, "--tools", "full") as server:
         server.initialize()
@@ -483,7 +484,7 @@ def test_a_session_of_twenty_thousand_messages_costs_a_call_little(tmp_path):
         session_id = done["session_id"]
         process = psutil.Process(server.process.pid)
 
-        def cost(work):
+        def cost(work: Callable[[], Any]) -> tuple[Any, float]:
             spent = sum(process.cpu_times()[:2])
             answer = work()
             return answer, sum(process.cpu_times()[:2]) - spent
