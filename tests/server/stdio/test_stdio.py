@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -495,11 +496,9 @@ def test_a_session_of_twenty_thousand_messages_costs_a_call_little(tmp_path: Pat
             assert "of 20,000; the rest is being folded in the background" in made["note"]
         for mode in ("none", "trim", "compact", "summarize"):
             for query in ({}, {"query": "tiles in Braga"}):
-                given, seconds = cost(
-                    lambda mode=mode, query=query: server.call(
-                        "get_session_context", session_id=session_id, strategy={"mode": mode}, **query
-                    )["structuredContent"]
-                )
+                asked = {"session_id": session_id, "strategy": {"mode": mode}, **query}
+                answer, seconds = cost(partial(server.call, "get_session_context", **asked))
+                given = answer["structuredContent"]
                 assert given["messages"]
                 assert seconds < 4, (mode, query)
         uri = f"memory://sessions/{session_id}/messages"
