@@ -6,7 +6,7 @@ from typing import Any
 from memory.context.session_context import ContextRequest
 from memory.errors import Invalid, shown
 from memory.model import SessionFilter
-from memory.record.sessions import list_page
+from memory.record.sessions import existing, list_page
 from server.calling import Call
 from server.protocol import addresses
 from server.resources.table import Document, resource

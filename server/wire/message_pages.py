@@ -8,6 +8,7 @@ import pydantic_core
 from memory.model import Message, Owner
 from memory.ports import Records, RecordStore
 from memory.record.cursors import foreign_cursor, read_cursor, write_cursor
+from memory.record.sessions import existing
 from server.wire import answers
 from server.wire.schemas import MessageOut, MessagePart
 
@@ -46,8 +47,6 @@ def read_page(
 
     Errors: NotFound.
     """
-    from memory.record.sessions import existing
-
     with store.read(owner) as records:
         existing(records, session_id)
         return _page(records, session_id, start, to_seq, most)
