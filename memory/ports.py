@@ -93,7 +93,7 @@ class Records(Protocol):
         """The ids of all projects that have sessions or user context, in order."""
         ...
 
-    def message_count(self) -> int: ...
+    def message_count(self, where: SessionFilter | None = None) -> int: ...
 
     def changes_after(self, position: Position, limit: int) -> list[Change]:
         """This owner's part of the feed, in order, only rows that no uncommitted row can still precede."""
@@ -229,6 +229,12 @@ class PassageIndex(Protocol):
         self, owner: Owner, where: MessageFilter, terms: Sequence[str], limit: int
     ) -> list[tuple[str, float]]:
         """(message_id, BM25 score) best first, ties by id; a message once. Scores know nothing of other filters."""
+        ...
+
+    def holders(
+        self, owner: Owner, where: MessageFilter, tokens: Sequence[Sequence[str]], limit: int
+    ) -> list[list[str]]:
+        """For each token the ids of messages with one of its terms, in no order: all of them, or `limit` or more."""
         ...
 
     def vector_candidates(

@@ -17,6 +17,9 @@ from memory.recall.query import Question
 _LATER_PASSAGE = 0.05
 """What a later passage of a long message must be closer by to count in place of the first: long replies have many."""
 
+_FARTHEST, _CLOSEST = -2.0, 6.0
+"""Standard deviations beyond which nothing is farther or closer: one message among many alike is far from them all."""
+
 _SHORT_REPLY = 25
 """Words up to which a reply counts in full as an answer; a long one says for itself what it is about."""
 
@@ -55,7 +58,7 @@ def scene(corpus: Corpus, evidence: Evidence, question: Question) -> Scene:
 
 
 def vector(s: Scene) -> Array:
-    """How much closer than its peers the message is in meaning, in standard deviations.
+    """How much closer than its peers the message is in meaning, in standard deviations, `_FARTHEST` to `_CLOSEST`.
 
     What was only just recorded has no vector yet: its keywords stand in, so that it does not come last for its youth.
     """
@@ -64,7 +67,7 @@ def vector(s: Scene) -> Array:
         return np.zeros(len(known))
     cosine = np.maximum(s.evidence.cosine, s.evidence.later_cosine - _LATER_PASSAGE)
     mean, spread = cosine[known].mean(), cosine[known].std()
-    closeness = (cosine - mean) / max(float(spread), 1e-6)
+    closeness = np.clip((cosine - mean) / max(float(spread), 1e-6), _FARTHEST, _CLOSEST)
     return np.where(known, closeness, _share(s.evidence.turn) * max(float(closeness[known].max()), 0.0))
 
 
@@ -92,6 +95,11 @@ def session_vector(s: Scene) -> Array:
     best = np.zeros(int(s.evidence.session.max(initial=-1)) + 1)
     np.maximum.at(best, s.evidence.session, closeness)
     return best[s.evidence.session] / 3
+
+
+def rarest(s: Scene) -> Array:
+    """How many of the question's rarest words the message has, as a share of the most: a code may have pieces."""
+    return s.evidence.rarest
 
 
 def answers(s: Scene) -> Array:
@@ -135,6 +143,7 @@ _FEATURES: Mapping[str, Callable[[Scene], Array]] = {
     "own": own,
     "session": session,
     "session_vector": session_vector,
+    "rarest": rarest,
     "answers": answers,
     "speaker": speaker,
     "role": role,

@@ -75,6 +75,11 @@ def checked_limit(limit: int) -> int:
     return limit
 
 
+def scope_of(where: MessageFilter) -> MessageFilter:
+    """The part of `where` that statistics are made over."""
+    return MessageFilter(scope=where.scope, project_id=where.project_id)
+
+
 def bounded(where: MessageFilter, days_back: float | None, now: datetime) -> MessageFilter:
     """`where` with `days_back` turned into its `since`; the later bound wins. Errors: Invalid."""
     if where.since is not None and where.until is not None and where.since >= where.until:

@@ -12,10 +12,11 @@ from memory.ports import Clock, Embedder, PassageIndex, RecordStore, TokenCounte
 from memory.recall.cold import candidates
 from memory.recall.columns import Array
 from memory.recall.corpus import Corpus, Mask
-from memory.recall.evidence import gather
+from memory.recall.evidence import Beyond, gather
 from memory.recall.hot import Entry, HotCorpora
 from memory.recall.query import Question
 from memory.recall.ranking import scene, score, spoken_for
+from memory.recall.rarest import first
 from memory.recall.request import (
     SearchRequest,
     SearchResult,
@@ -24,6 +25,7 @@ from memory.recall.request import (
     bounded,
     checked_limit,
     checked_queries,
+    scope_of,
 )
 from memory.recall.reranking import TOP, Reranker, reranked
 from memory.recall.topic import MOST_HITS, stretches
@@ -119,7 +121,7 @@ class Recall:
                 ranked = self._scored(entry.corpus, where, asked)
         else:
             small = candidates(self._store, self._index, self._embedder, owner, where, asked)
-            ranked = self._scored(small.corpus, where, asked, small.ids, small.population)
+            ranked = self._scored(small.corpus, where, asked, small.ids, small.beyond)
         return ranked, told, where
 
     def _known(self, owner: Owner, where: MessageFilter, entry: Entry | None) -> tuple[list[str], list[str]]:
@@ -129,7 +131,7 @@ class Recall:
                 return records.participants(where.project_id), []
         with entry.lock:
             corpus = entry.corpus
-            return corpus.names(corpus.mask(_scope(where))), list(corpus.languages)
+            return corpus.names(corpus.mask(scope_of(where))), list(corpus.languages)
 
     def _embedded(self, text: str) -> Vector | None:
         if self._embedder is None or self._index is None:
@@ -146,23 +148,28 @@ class Recall:
         where: MessageFilter,
         asked: _Asked,
         only: frozenset[str] | None = None,
-        population: int | None = None,
+        beyond: Beyond | None = None,
     ) -> Ranked:
-        base, admitted = corpus.mask(_scope(where)), corpus.mask(where)
+        base, admitted = corpus.mask(scope_of(where)), corpus.mask(where)
         slots = np.flatnonzero(base)
         if not len(slots):
             return []
         weights = self._weights_for(asked)
-        looked = [_looked_at(corpus, base, *pair, population, weights) for pair in asked]
-        scores = np.max([score for score, _ in looked], axis=0)
-        keep = admitted[slots] & np.any([speaks for _, speaks in looked], axis=0)
+        looked = [_looked_at(corpus, base, *pair, beyond, weights) for pair in asked]
+        scores = np.max([score for score, _, _ in looked], axis=0)
+        keep = admitted[slots] & np.any([speaks for _, speaks, _ in looked], axis=0)
+        stands = np.zeros(corpus.columns.size)
+        stands[slots] = np.max([places for _, _, places in looked], axis=0)
         if only is not None:
             keep &= np.fromiter((corpus.ids[slot] in only for slot in slots), dtype=np.bool_, count=len(slots))
-        ranked = _best(corpus, slots[keep], scores[keep])
+        slots = slots[keep]
+        ranked = _best(corpus, slots, first(scores[keep], stands[slots]))
         if not asked[0][0].gathers:
             return ranked
         sessions = corpus.columns["session"]
-        return varied(ranked, lambda name: int(sessions[corpus.slots[name]]), weights.get("variety", 0.0))
+        ranked = varied(ranked, lambda name: int(sessions[corpus.slots[name]]), weights.get("variety", 0.0))
+        slots = np.array([corpus.slots[name] for name, _ in ranked], dtype=np.int64)
+        return _best(corpus, slots, first(np.array([value for _, value in ranked]), stands[slots]))
 
     def _weights_for(self, asked: _Asked) -> Mapping[str, float]:
         if self._weights is not None:
@@ -190,22 +197,17 @@ class Recall:
         return [replace(hit, session_title=titles[hit.message.session_id]) for hit in hits[:limit]]
 
 
-def _scope(where: MessageFilter) -> MessageFilter:
-    """The part of `where` that statistics are made over."""
-    return MessageFilter(scope=where.scope, project_id=where.project_id)
-
-
 def _looked_at(
     corpus: Corpus,
     base: Mask,
     question: Question,
     vector: Vector | None,
-    population: int | None,
+    beyond: Beyond | None,
     weights: Mapping[str, float],
-) -> tuple[Array, Mask]:
-    """(score, whether anything speaks for it at all) of each message in `base`."""
-    seen = scene(corpus, gather(corpus, question, vector, base, population), question)
-    return score(seen, weights), spoken_for(seen)
+) -> tuple[Array, Mask, Array]:
+    """(score, whether anything speaks for it at all, where it stands) of each message in `base`."""
+    seen = scene(corpus, gather(corpus, question, vector, base, beyond), question)
+    return score(seen, weights), spoken_for(seen), seen.evidence.stands
 
 
 def _best(corpus: Corpus, slots: Array, scores: Array) -> Ranked:

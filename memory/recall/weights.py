@@ -11,6 +11,7 @@ _COMMON: Mapping[str, float] = {
     "own": 0.6,
     "session": 0.6,
     "session_vector": 0.6,
+    "rarest": 2.0,
     "answers": 1.6,
     "speaker": 1.6,
     "role": 0.8,

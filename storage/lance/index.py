@@ -1,5 +1,6 @@
 """Reading the index: candidates for a search, and the vectors of an owner."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -100,6 +101,27 @@ class LanceIndex:
             return await _ranked(fetch, limit)
 
         return self._ask("keywords", best) or []
+
+    def holders(
+        self, owner: Owner, where: MessageFilter, tokens: Sequence[Sequence[str]], limit: int
+    ) -> list[list[str]]:
+        """For each token the ids of messages with one of its terms, in no order: all of them, or `limit` or more."""
+        condition = admitted(owner, where)
+
+        async def having(table: Any, terms: Sequence[str]) -> list[str]:
+            count = limit + _SPARE
+            while True:
+                query = table.query().nearest_to_text(matching(" ".join(terms))).where(condition)
+                found = await query.select(["message_id"]).limit(count).to_arrow()
+                names = list(dict.fromkeys(found.column("message_id").to_pylist()))
+                if len(found) < count or len(names) >= limit:
+                    return names
+                count *= 4
+
+        async def all_having(table: Any) -> list[list[str]]:
+            return list(await asyncio.gather(*(having(table, terms) for terms in tokens)))
+
+        return (self._ask("keywords", all_having) if tokens else None) or [[] for _ in tokens]
 
     def vector_candidates(self, owner: Owner, where: MessageFilter, vector: Vector, limit: int) -> Scored:
         """(message_id, cosine) best first, ties by id; a message once, by its best passage; exact."""

@@ -171,8 +171,9 @@ class SqlRecords:
         in_context = select(entries.c.project_key).where(self._mine(entries), entries.c.project_key != GLOBAL)
         return sorted(self._db.execute(in_sessions.union(in_context)).scalars())
 
-    def message_count(self) -> int:
-        return int(self._rows(sql.MESSAGE_COUNT).scalar_one())
+    def message_count(self, where: SessionFilter | None = None) -> int:
+        query = sql.MESSAGE_COUNT if where is None else sql.MESSAGE_COUNT.where(*_session_conditions(where))
+        return int(self._rows(query).scalar_one())
 
     def changes_after(self, position: Position, limit: int) -> list[Change]:
         query = sql.OWNER_FEED[self._db.dialect.name]

@@ -284,3 +284,16 @@ def test_paths_are_made_absolute_and_object_stores_need_a_home(tmp_path: Path, m
     with pytest.raises(Invalid, match="object store"):
         LanceIndex("s3://bucket/index")
     assert LanceIndex("s3://bucket/index", home=tmp_path).uri == "s3://bucket/index"
+
+
+def test_who_holds_which_word(house: "House", record: "Record", ann: Owner, everything: MessageFilter) -> None:
+    names = record.add(ann, *(f"order {number} tea" for number in range(60)), "order 7", "word " * 400 + "late")
+    record.add(Owner("t", "bob"), "order 8", session_id="b")
+    assert house.running(record, None).wait_until_caught_up(20)
+    index = house.index(None, record.store)
+    seven, order, none, long = index.holders(ann, everything, [("7",), ("order", "tea"), ("gone",), ("word",)], 20)
+    assert sorted(seven) == sorted([names[7], names[60]])
+    assert len(order) >= 20 and none == []
+    assert long == [names[61]], "a message once, however many passages have the word"
+    assert index.holders(ann, MessageFilter(role="assistant"), [("7",)], 20) == [[]]
+    assert index.holders(ann, everything, [], 20) == []
