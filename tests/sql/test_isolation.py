@@ -51,6 +51,7 @@ def fill(store: SqlRecordStore, owner: Owner) -> None:
         db.add_summary(Summary("s", 1, SummaryDraft(f"{owner}"), 3, "agent", AT))
         db.put_user_context(UserContextEntry("k", f"{owner}", "fact", 1, AT))
         db.put_strategy("session", "s", Strategy("trim", keep_turns=1))
+        db.owe_summary("s", 3)
 
 
 # Every question of the contract, asked as generously as it can be.
@@ -65,6 +66,7 @@ QUESTIONS: dict[str, Callable[[Records], Any]] = {
     "messages_by_client_id": lambda db: db.messages_by_client_id(["c-1"], "s"),
     "messages_by_client_id_in_scope": lambda db: db.messages_by_client_id_in_scope(["c-1"], "p"),
     "transcript": lambda db: db.transcript("s"),
+    "read_on": lambda db: list(db.read_on("s", 1)),
     "windows": lambda db: db.windows([("s", 1, 9)]),
     "all_messages": lambda db: db.all_messages(MessageFilter(), None, 100),
     "projects": lambda db: db.projects(),
@@ -73,6 +75,7 @@ QUESTIONS: dict[str, Callable[[Records], Any]] = {
     "changes_after": lambda db: [(c.kind, c.owner, c.message_id) for c in db.changes_after(START, 100)],
     "unsettled_messages": lambda db: db.unsettled_messages(START, 100),
     "latest_summary": lambda db: db.latest_summary("s"),
+    "summary_due": lambda db: db.summary_due("s"),
     "summaries": lambda db: db.summaries("s"),
     "latest_summaries": lambda db: db.latest_summaries(100),
     "user_context": lambda db: db.user_context(None),
@@ -121,6 +124,7 @@ CHANGES: dict[str, Callable[[WritableRecords], Any]] = {
     "replace_message": lambda db: db.replace_message(replace(message(2, ANN), content="mine", digest="")),
     "erase_messages": lambda db: db.erase_messages(["m-1", "m-2", "m-3"]),
     "add_summary": lambda db: db.add_summary(Summary("s", 2, SummaryDraft("mine"), 3, "agent", AT)),
+    "owe_summary": lambda db: db.owe_summary("s", None),
     "put_user_context": lambda db: db.put_user_context(UserContextEntry("k", "mine", "fact", 2, AT)),
     "put_strategy": lambda db: db.put_strategy("session", "s", None),
 }
