@@ -16,6 +16,11 @@ _PAGE = 2_000
 _AT_ONCE = 4_000
 """Messages that a search waits for; longer histories load in the background."""
 
+_AT_A_STRETCH = 20
+"""Messages that a load in the background takes in before it rests for as long as they took: half of the interpreter is
+for those who wait for an answer."""
+_LONGEST_REST_S = 0.05
+
 log = logging.getLogger("backstory.recall")
 
 
@@ -154,10 +159,12 @@ class HotCorpora:
 
     @staticmethod
     def _put(corpus: Corpus, messages: Sequence[Message], patient: bool) -> None:
+        began = time.perf_counter()
         for number, message in enumerate(messages):
             corpus.put(message)
-            if patient and number % 50 == 0:
-                time.sleep(0.001)  # Searches of others need the interpreter as well.
+            if patient and number % _AT_A_STRETCH == 0:
+                time.sleep(min(time.perf_counter() - began, _LONGEST_REST_S))
+                began = time.perf_counter()
 
     def _take_vectors(self, owner: Owner, entry: Entry) -> None:
         """What the index has embedded since the last look. An index that fails leaves keywords alone."""

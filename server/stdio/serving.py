@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("backstory.stdio")
 ANSWER_SECONDS = 0.8
 EXIT_SECONDS = 1.5
+SWITCH_SECONDS = 0.0005
+"""How long a thread that indexes or loads behind may keep the interpreter from a call, a tenth of what Python allows."""
 
 
 def serve(settings: Settings) -> NoReturn:
@@ -150,6 +152,7 @@ def _is_broken_pipe(error: BaseException) -> bool:
 
 
 def _run(settings: Settings, ending: Ending, wire_in: int, wire_out: int) -> int:
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.disable()  # what is made before the first answer stays: looking through it for garbage took a tenth of the time
     from mcp.server.stdio import stdio_server
 
