@@ -2,9 +2,16 @@
 
 import io
 import json
+import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, redirect_stderr, redirect_stdout
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    redirect_stderr,
+    redirect_stdout,
+)
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -119,6 +126,19 @@ def refused(sentence: str) -> dict[str, str]:
     return {"refused": sentence}
 
 
+@contextmanager
+def logging_as_it_was() -> Iterator[None]:
+    """A command sets up logging for its process, which here is the tests'."""
+    loggers = [logging.getLogger(name) for name in (None, "backstory", "backstory.app", "backstory.index")]
+    before = [(one.level, one.handlers[:], one.filters[:], one.propagate) for one in loggers]
+    try:
+        yield
+    finally:
+        for one, (level, handlers, filters, propagate) in zip(loggers, before, strict=True):
+            one.setLevel(level)
+            one.handlers[:], one.filters[:], one.propagate = handlers, filters, propagate
+
+
 class House:
     """A server and a REST application over one memory, made once; whoever comes in is the one user they know."""
 
@@ -199,7 +219,7 @@ class Doors:
         out, err = io.StringIO(), io.StringIO()
         user = ["--user", self.owner.user_id, "--tenant", self.owner.tenant_id, "--embedder", "none"]
         where = ["--data-dir", str(self.memory.settings.data_dir)]
-        with redirect_stdout(out), redirect_stderr(err):
+        with redirect_stdout(out), redirect_stderr(err), logging_as_it_was():
             code = cli.run([name, *where, *user, *self.filled(list(arguments))])
         if code:
             return refused(err.getvalue().rpartition("Error: ")[2].strip())
