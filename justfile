@@ -14,7 +14,7 @@ check:
     {{ run }} mypy
     {{ run }} lint-imports --no-logo
 
-# Everything, as CI does it; `just test -m "not slow"` is quicker
+# The tests; `just test -m "not slow"` is quicker, `just test --cov` is what CI does
 [positional-arguments]
 test *arguments:
     {{ run }} pytest "$@"

@@ -30,7 +30,7 @@ log = logging.getLogger("backstory.stdio")
 ANSWER_SECONDS = 0.8
 EXIT_SECONDS = 1.5
 SWITCH_SECONDS = 0.0005
-"""How long a thread that indexes or loads behind may keep the interpreter from a call: a tenth of Python's own limit."""
+"""How long a thread that indexes or loads behind may keep the interpreter from a call, a tenth of the usual."""
 
 
 def serve(settings: Settings) -> NoReturn:
