@@ -1,12 +1,9 @@
 """How a plain function becomes a tool: its arguments checked, its caller known, its answer rendered."""
 
 import inspect
-import json
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from types import UnionType
 from typing import Annotated, Any, get_args, get_type_hints
 
 from mcp.server.mcpserver import Context
@@ -23,6 +20,7 @@ from server.identity import Right
 from server.protocol.json_schema import input_schema, output_schema
 from server.protocol.sampling import Question, ask_model, asked_up_to, can_sample
 from server.wire.answers import Answer
+from server.wire.normalising import normalised
 from server.wire.schemas import Outgoing
 from server.wire.values import Arguments, Id
 
@@ -53,7 +51,7 @@ class Spec:
     def checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The handler's values, and `user`. Errors: ValidationError."""
         model = self.arguments
-        return model.model_validate(_unpacked(model, arguments)).model_dump_one_level()
+        return model.model_validate(normalised(model, arguments)).model_dump_one_level()
 
 
 def reads(title: str) -> Callable[[Handler], Spec]:
@@ -156,23 +154,3 @@ def _arguments(handler: Handler) -> type[Arguments]:
     }
     fields["user"] = (User, None)
     return create_model(handler.__name__, __base__=Arguments, **fields)
-
-
-def _unpacked(model: type[Arguments], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Some hosts send objects and lists as JSON text; where no text is wanted, it is read as JSON."""
-    values = dict(arguments)
-    for name, value in arguments.items():
-        field = model.model_fields.get(name)
-        if (
-            field is not None
-            and isinstance(value, str)
-            and value[:1] in ("{", "[")
-            and not _takes_text(field.annotation)
-        ):
-            with suppress(ValueError, RecursionError):
-                values[name] = json.loads(value)
-    return values
-
-
-def _takes_text(annotation: Any) -> bool:
-    return annotation is str or (isinstance(annotation, UnionType) and str in get_args(annotation))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -71,6 +71,7 @@ def _worded(data: Any, name: str) -> Any:
 class NoteIn(Incoming):
     """A decision, open question or fact; plain text is enough."""
 
+    shorthand: ClassVar = "text"
     text: str
     message_id: str | None = None
 
@@ -83,6 +84,7 @@ class NoteIn(Incoming):
 class CommitmentIn(Incoming):
     """Something promised; plain text is enough."""
 
+    shorthand: ClassVar = "what"
     what: str
     who: str | None = None
     by_when: str | None = None
@@ -108,6 +110,7 @@ Notes = Annotated[list[NoteIn], _NOTES]
 class SummaryFields(BaseModel):
     """What a summary in the caller's own words has, at whatever door it comes in; plain text is enough."""
 
+    shorthand: ClassVar = "text"
     text: str
     decisions: list[NoteIn] = Field(default_factory=list)
     commitments: list[CommitmentIn] = Field(default_factory=list)
@@ -144,6 +147,7 @@ def _facts(notes: list[NoteIn]) -> tuple[Fact, ...]:
 class StrategyFields(BaseModel):
     """What a strategy has, at whatever door it comes in. A null knob is cleared, and inherits again."""
 
+    shorthand: ClassVar = "mode"
     mode: Mode | None = None
     keep_turns: int | None = None
     summarize_after: int | None = None

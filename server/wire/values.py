@@ -1,7 +1,7 @@
 """The values of the wire format: times, ids, numbers, and the bases of what comes in."""
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase
@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from memory.model import NAME_BYTES
 from memory.text.plain import iso
+from server.wire.times import is_day, moment
 
 
 def _absent_dropped(cls: type[BaseModel], data: Any) -> Any:
@@ -85,22 +86,14 @@ def _not_bool(value: Any) -> Any:
 
 
 def _instant(value: Any, day_ends: bool = False) -> datetime:
-    if isinstance(value, datetime):
-        moment = value
-    else:
-        if not isinstance(value, str) or not value.isascii():
-            raise wrong_value("is no time", "give ISO 8601 such as 2024-05-31 or 2024-05-31T12:00:00Z")
-        text = value.strip()
-        try:
-            moment = datetime.fromisoformat(text)
-            if len(text) <= 10:
-                moment = datetime.combine(date.fromisoformat(text), time()) + timedelta(days=day_ends)
-        except (ValueError, OverflowError):
-            raise wrong_value("is no time", "give ISO 8601 such as 2024-05-31 or 2024-05-31T12:00:00Z") from None
     try:
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if isinstance(value, datetime):
+            return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+        if (at := moment(value)) is not None:
+            return at + timedelta(days=day_ends and is_day(value))
     except OverflowError:
         raise wrong_value("is outside the years 1 to 9999", "give a time within them") from None
+    raise wrong_value("is no time", "give ISO 8601 such as 2024-05-31 or 2024-05-31T12:00:00Z")
 
 
 def _since(value: Any) -> datetime | None:

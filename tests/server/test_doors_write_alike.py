@@ -24,7 +24,7 @@ Asks = Mapping[str, Ask]
 GIVEN_ID = re.compile(r"\b([a-z]{3}_[0-9a-z]{19}|[0-9a-f]{64})\b")
 
 
-def recording(messages: list[Any], session_id: str = "{talk}") -> Asks:
+def recording(messages: Any, session_id: str = "{talk}") -> Asks:
     return {
         "tool": lambda at: at.tool("record_messages", {"messages": messages, "session_id": session_id}),
         "rest": lambda at: at.rest("POST", f"sessions/{session_id}/messages", body={"messages": messages}),
@@ -60,7 +60,7 @@ def strategy(wanted: Any, session_id: str = "{talk}") -> Asks:
     }
 
 
-def knowing(given: Mapping[str, Any], **how: Any) -> Asks:
+def knowing(given: Any, **how: Any) -> Asks:
     return {
         "tool": lambda at: at.tool("upsert_user_context", {"values": given, **how}),
         "rest": lambda at: at.rest("PUT", "user/context", body={"values": given, **how}),
@@ -68,6 +68,7 @@ def knowing(given: Mapping[str, Any], **how: Any) -> Asks:
 
 
 SAID = {"role": "user", "content": "The boat is blue."}
+CALL = {"id": "c", "type": "function", "function": {"name": "look", "arguments": '{"q": "x"}'}}
 EVERYTHING = {
     **SAID, "id": "whole", "occurred_at": "1969-07-20T20:17:40+02:00", "speaker": "Neil", "tool_name": "radio",
     "tool_call_id": "r1", "tool_arguments": [1, {"a": None}], "intent": "report", "intent_confidence": 0.75,
@@ -76,6 +77,27 @@ EVERYTHING = {
 WRITTEN: Mapping[str, Asks] = {
     "messages": recording([SAID, {"role": "assistant", "content": "Noted", "id": "2", "speaker": "Bo"}]),
     "a message with everything": recording([EVERYTHING]),
+    "words of a set in any case": recording([{**SAID, "role": "User", "status": " FINAL "}]),
+    "content parts": recording(
+        [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image", "data": "AAAA"}]}]
+    ),
+    "a call alone": recording([{"role": "assistant", "content": None, "tool_calls": [CALL], "refusal": None}]),
+    "a tool's parts": recording(
+        [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "5"}]}]
+    ),
+    "a message in JSON": recording([json.dumps(SAID)]),
+    "messages in JSON, blanks around": recording(f" {json.dumps([SAID])} "),
+    "one message": recording(SAID),
+    "an id that is a number": recording([{**SAID, "id": 12345}]),
+    "a time in seconds": recording([{**SAID, "occurred_at": 1716000000}]),
+    "a time in thousandths": recording([{**SAID, "occurred_at": "1716000000123"}]),
+    "a time in small letters": recording([{**SAID, "occurred_at": "2024-05-31t12:00:00z"}]),
+    "a leap second": recording([{**SAID, "occurred_at": "2016-12-31T23:59:60Z"}]),
+    "the end of a day": recording([{**SAID, "occurred_at": "2024-05-31T24:00:00Z"}]),
+    "a zone in words": recording([{**SAID, "occurred_at": "2024-05-31 12:00:00 UTC"}]),
+    "a summary in JSON, one decision": summarizing(summary=json.dumps({"text": "x", "decisions": "Go", "noise": None})),
+    "a strategy in one word": strategy("TRIM"),
+    "user context in JSON": knowing(json.dumps({"city": "Porto"})),
     "a message of a bare date": recording([{**SAID, "occurred_at": "2024-05-31"}]),
     "what is absent, and what is null": recording([{**SAID, "speaker": None, "metadata": None}]),
     "a status that is null": recording([{**SAID, "status": None}]),
@@ -121,6 +143,9 @@ IN_OWN_WORDS: Mapping[str, tuple[Asks, tuple[str, ...]]] = {
     "no messages": (recording([]), ("messages",)),
     "a message at no time": (recording([{**SAID, "occurred_at": "1.5.2024"}]), ("occurred_at", "iso 8601")),
     "half a character": (recording([{"role": "user", "content": "\ud800"}]), ("surrogate",)),
+    "a call of no tool": (recording([{"role": "assistant", "content": None}]), ("content",)),
+    "parts of no kind": (recording([{"role": "user", "content": [{"a": 1}]}]), ("content",)),
+    "a number that is no time": (recording([{**SAID, "occurred_at": 2024}]), ("occurred_at", "iso 8601")),
     "a field that is none": (recording([{**SAID, "text": "y"}]), ("text",)),
     "a summary without words": (summarizing(summary={"decisions": ["x"]}), ("text",)),
     "a strategy of no mode": (strategy({"mode": "shrink"}), ("mode", "none", "trim", "summarize", "compact")),

@@ -13,9 +13,11 @@ from pydantic import (
     Field,
     StringConstraints,
     WithJsonSchema,
+    model_validator,
 )
 
 from memory.model import DAYS, KEY_LENGTH, KEYS_AT_ONCE, KNOBS, NAME_BYTES, SUMMARY_NOTES, Status
+from server.wire.normalising import normalised
 from server.wire.schemas import CommitmentIn, MessageFields, NoteIn, StrategyFields, SummaryFields
 from server.wire.values import Since, Until, checked_size, count, wrong_value
 
@@ -102,11 +104,25 @@ class Query(BaseModel):
         OptionalName, Field(description="Whose memory, with the right act-as: an id, phone number, e-mail…")
     ] = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _shaped(cls, data: Any) -> Any:
+        return normalised(cls, data)
 
-class Body(BaseModel):
-    """The base of every body; a null is the same as an absent value."""
+
+class Part(BaseModel):
+    """The base of every object inside a body; a null is the same as an absent value."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Body(Part):
+    """The base of every body."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shaped(cls, data: Any) -> Any:
+        return normalised(cls, data)
 
 
 def _items(what: str, others: tuple[str, ...]) -> WithJsonSchema:
@@ -124,7 +140,7 @@ _PROMISES = _items("what", ("who", "by_when"))
 _STATUS = WithJsonSchema({"anyOf": [{"type": "string", "enum": list(get_args(Status))}, {"type": "null"}]})
 
 
-class Message(Body, MessageFields):
+class Message(Part, MessageFields):
     """A message to record."""
 
     id: Annotated[OptionalName, Field(description="Your own id: repeating it records nothing twice")] = None
@@ -139,7 +155,7 @@ class Message(Body, MessageFields):
     intent_confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
 
 
-class Summary(Body, SummaryFields):
+class Summary(Part, SummaryFields):
     """A summary in the caller's own words."""
 
     text: Words
@@ -149,7 +165,7 @@ class Summary(Body, SummaryFields):
     facts: Annotated[list[NoteIn], _NOTES] = Field(default_factory=list)
 
 
-class Strategy(Body, StrategyFields):
+class Strategy(Part, StrategyFields):
     """What of a strategy is to change."""
 
     keep_turns: Annotated[int, count(*KNOBS["keep_turns"]), Whole] | None = None
