@@ -27,6 +27,7 @@ from typing import Any, get_args
 from memory.errors import Invalid
 from memory.model import Channel, NewMessage, Role
 from server.formats import locomo
+from server.formats.items import BadFile, Skipped
 
 _CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
 APART = frozenset({"adversarial"})
@@ -82,6 +83,8 @@ def _locomo(path: Path) -> Iterator[Conversation]:
         sessions: dict[str, list[NewMessage]] = {}
         titles: dict[str, str | None] = {}
         for item in locomo.sample_turns(path, sample, number, None):
+            if isinstance(item, Skipped):
+                raise BadFile(path, item.where, item.why)
             sessions.setdefault(str(item.thread.external_id), []).append(item.message)
             titles[str(item.thread.external_id)] = item.thread.title
         name = str(sample["sample_id"])

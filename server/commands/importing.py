@@ -1,5 +1,6 @@
 """`backstory import`: conversations from files."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,7 @@ import click
 
 from server.commands.opening import opened_memory
 from server.commands.options import with_settings
-from server.commands.output import echo_json, progress
+from server.commands.output import clean, echo_json, progress
 from server.commands.waiting import wait_for_index
 from server.formats.importing import Importing, Tally
 from server.formats.items import Format
@@ -31,6 +32,7 @@ def import_(
     paths: tuple[Path, ...], form: str, project_id: str | None, wait: bool, as_json: bool, settings: Settings
 ) -> None:
     """Import conversations from files. Nothing is recorded twice: an interrupted import goes on where it stopped.
+    What cannot be imported is named and skipped; the rest is kept, and the exit code is 1.
 
     A LoCoMo conversation becomes the project named by its sample_id. Imported sessions are archived. Words can be
     searched at once; vectors follow while a server runs, or with --wait.
@@ -51,12 +53,14 @@ def import_(
         caught_up = wait_for_index(memory, vectors=wait)
     if as_json:
         echo_json({"files": results, "caught_up": caught_up})
+    if any(result["skipped"] for result in results):
+        raise click.exceptions.Exit(1)
 
 
 def _import_file(memory: "Parts", path: Path, form: Format, project_id: str | None) -> dict[str, Any]:
     """Imports one file with a progress bar, and says what came of it."""
     tally = Tally()
-    importing = Importing(memory.store, memory.settings.owner, memory.clock, path, tally)
+    importing = Importing(memory.store, memory.settings.owner, memory.clock, tally)
     size = path.stat().st_size or 1
     with progress(path.name) as move:
         taken = [0]
@@ -65,21 +69,30 @@ def _import_file(memory: "Parts", path: Path, form: Format, project_id: str | No
             move(taken[0], size, f"{path.name}: {tally.new + tally.duplicates:,} messages")
 
         importing.run(form.read(path, project_id, lambda count: taken.__setitem__(0, count)), done)
-    click.echo(told(path, tally), err=True)
+    for skipped in tally.skipped:
+        click.echo(clean(f"{path}, {skipped.where}: {skipped.why}"), err=True)
+    if tally.new or tally.duplicates or not tally.skipped:
+        click.echo(told(path, tally), err=True)
     return {
         "path": str(path),
         "format": form.name,
         "recorded": tally.new,
         "duplicates": tally.duplicates,
         "sessions": len(tally.sessions),
+        "skipped": [asdict(skipped) for skipped in tally.skipped],
     }
 
 
 def told(path: Path, tally: Tally) -> str:
     counted = f"{number(tally.new, 'message')} recorded in {number(len(tally.sessions), 'session')}"
     if tally.duplicates and not tally.new:
-        return f"{path}: nothing new; {number(tally.duplicates, 'message')} had been recorded before."
-    return f"{path}: {counted}" + (f", {tally.duplicates:,} were recorded before." if tally.duplicates else ".")
+        counted = f"nothing new; {number(tally.duplicates, 'message')} had been recorded before"
+    elif tally.duplicates:
+        counted += f", {tally.duplicates:,} were recorded before"
+    if not tally.skipped:
+        return f"{path}: {counted}."
+    skipped = f"{number(len(tally.skipped), 'place')} skipped, as named above"
+    return f"{path}: {counted}; {skipped}: mend what is wrong and import the file again, which records nothing twice."
 
 
 def number(count: int, what: str) -> str:

@@ -1,9 +1,9 @@
 """An import: items of a file into the record, in batches, recording nothing twice."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 
 from memory.errors import BackstoryError, StorageFailed
 from memory.model import Owner, Summary
@@ -11,18 +11,25 @@ from memory.ports import Clock, RecordStore
 from memory.record.recording import record
 from memory.record.restoring import restore_session, restore_summary, restore_user_context
 from memory.record.sessions import Target
-from server.formats.items import BadFile, Extra, Item, Thread, Turn
+from server.formats.items import Extra, Item, Skipped, Thread, Turn
 
 BATCH = 500
 
 
 @dataclass
 class Tally:
-    """What an import has done so far. `sessions` are those that its messages belong to."""
+    """What an import has done so far. `sessions` are those that its messages belong to; `refused` says why others
+    cannot take any."""
 
     new: int = 0
     duplicates: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    refused: dict[tuple[str | None, str | None], str] = field(default_factory=dict)
     sessions: dict[tuple[str | None, str | None], str] = field(default_factory=dict)
+
+
+class BadSession(BackstoryError):
+    """A session that was refused before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +39,44 @@ class Importing:
     store: RecordStore
     owner: Owner
     clock: Clock
-    path: Path
     tally: Tally
 
     def run(self, items: Iterable[Item], done: Callable[[Tally], None]) -> None:
-        """Records all items; `done` is called after each batch, which is then durable.
+        """Records all items that can be; `done` is called after each batch, which is then durable.
 
-        Errors: BadFile naming the place in the file, StorageFailed. What came before is kept; running it again goes on.
+        Errors: BadFile for what makes all of the file useless, StorageFailed. What came before is kept; running it
+        again goes on.
         """
         for batch in batches(items):
             groups: dict[str, list[Turn]] = {}
             for item in batch:
-                if isinstance(item, Turn):
-                    groups.setdefault(self.session_id(item.thread, item), []).append(item)
+                if isinstance(item, Skipped):
+                    self.tally.skipped.append(item)
+                elif isinstance(item, Turn):
+                    with self.or_skipped(item.where):
+                        groups.setdefault(self.session_id(item.thread, item), []).append(item)
             for session_id, turns in groups.items():
                 self.record(session_id, turns)
             for item in batch:
                 if isinstance(item, Extra):
-                    self.restore(item)
+                    with self.or_skipped(item.where):
+                        self.restore(item)
             done(self.tally)
 
-    def session_id(self, thread: Thread, item: Item) -> str:
+    @contextmanager
+    def or_skipped(self, where: str) -> Iterator[None]:
+        """What is refused inside is skipped, and named."""
+        try:
+            yield
+        except StorageFailed:
+            raise
+        except BackstoryError as error:
+            self.tally.skipped.append(Skipped(where, str(error)))
+
+    def session_id(self, thread: Thread, item: Turn | Extra) -> str:
         key = (thread.session_id, thread.external_id)
+        if key in self.tally.refused:
+            raise BadSession(self.tally.refused[key])
         if key not in self.tally.sessions:
             first = item.message.occurred_at if isinstance(item, Turn) else None
             target = Target(
@@ -64,7 +87,7 @@ class Importing:
                 agent=thread.agent,
                 title=thread.title,
             )
-            with self.named(item.where):
+            try:
                 session = restore_session(
                     self.store,
                     self.owner,
@@ -73,6 +96,11 @@ class Importing:
                     metadata=thread.metadata,
                     clock=self.clock,
                 )
+            except StorageFailed:
+                raise
+            except BackstoryError as error:
+                self.tally.refused[key] = str(error)
+                raise
             self.tally.sessions[key] = session.session_id
         return self.tally.sessions[key]
 
@@ -84,7 +112,7 @@ class Importing:
             raise
         except BackstoryError:
             for turn in turns:
-                with self.named(turn.where):
+                with self.or_skipped(turn.where):
                     self.append(session_id, [turn])
 
     def append(self, session_id: str, turns: list[Turn]) -> None:
@@ -94,31 +122,12 @@ class Importing:
         self.tally.new += len(turns) - len(recorded.duplicates)
 
     def restore(self, item: Extra) -> None:
-        with self.named(item.where):
-            if isinstance(item.value, Summary):
-                assert item.thread is not None
-                session_id = self.session_id(item.thread, item)
-                restore_summary(self.store, self.owner, replace(item.value, session_id=session_id))
-            else:
-                restore_user_context(self.store, self.owner, item.value)
-
-    def named(self, where: str) -> "Named":
-        return Named(self.path, where)
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """Gives a refusal the place in the file that it is about."""
-
-    path: Path
-    where: str
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, BackstoryError) and not isinstance(error, StorageFailed | BadFile):
-            raise BadFile(self.path, self.where, str(error)) from error
+        if isinstance(item.value, Summary):
+            assert item.thread is not None
+            session_id = self.session_id(item.thread, item)
+            restore_summary(self.store, self.owner, replace(item.value, session_id=session_id))
+        else:
+            restore_user_context(self.store, self.owner, item.value)
 
 
 def batches(items: Iterable[Item]) -> Iterator[list[Item]]:

@@ -44,7 +44,15 @@ class Extra:
     where: str
 
 
-Item = Turn | Extra
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A place in a file that cannot be imported, and why; the rest of the file can."""
+
+    where: str
+    why: str
+
+
+Item = Turn | Extra | Skipped
 
 
 class BadFile(BackstoryError):
@@ -53,6 +61,12 @@ class BadFile(BackstoryError):
     def __init__(self, path: Path, where: str | None, why: str) -> None:
         place = f"{path}, {where}" if where else f"{path}"
         super().__init__(f"{place}: {why}")
+        self.where = where
+        self.why = why
+
+    def skipped(self) -> Skipped:
+        """The place alone, where the rest of the file is none the worse for it."""
+        return Skipped(self.where or "the file", self.why)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from memory.model import NewMessage, Role
-from server.formats.items import BadFile, Item, Thread, Turn
+from server.formats.items import BadFile, Item, Skipped, Thread, Turn
 
 _DATE = re.compile(r"(\d{1,2}):(\d{2})\s*([ap])\.?m\.?\s+on\s+(\d{1,2})\s+([A-Za-z]+),?\s+(\d{4})", re.IGNORECASE)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -46,7 +46,15 @@ def loaded(path: Path) -> list[Any]:
     return data if isinstance(data, list) else [data]
 
 
-def sample_turns(path: Path, sample: Any, number: int, project_id: str | None) -> Iterator[Turn]:
+def sample_turns(path: Path, sample: Any, number: int, project_id: str | None) -> Iterator[Turn | Skipped]:
+    """A conversation's turns; what is wrong with it, one of its sessions or turns costs that alone."""
+    try:
+        yield from _turns(path, sample, number, project_id)
+    except BadFile as error:
+        yield error.skipped()
+
+
+def _turns(path: Path, sample: Any, number: int, project_id: str | None) -> Iterator[Turn | Skipped]:
     place = f"conversation {number}"
     conversation = sample.get("conversation") if isinstance(sample, dict) else None
     if not isinstance(conversation, dict):
@@ -57,7 +65,12 @@ def sample_turns(path: Path, sample: Any, number: int, project_id: str | None) -
     project = project_id or sample_id
     prefix = project if project == sample_id else f"{project}:{sample_id}"
     for key in sorted((k for k in conversation if SESSION.fullmatch(k)), key=lambda k: int(k.removeprefix("session_"))):
-        started = _session_date(path, f"{place} ({sample_id}), {key}", conversation.get(f"{key}_date_time"))
+        within = f"{place} ({sample_id}), {key}"
+        try:
+            started = _session_date(path, within, conversation.get(f"{key}_date_time"))
+        except BadFile as error:
+            yield error.skipped()
+            continue
         thread = Thread(
             external_id=f"{prefix}:{key}",
             project_id=project,
@@ -66,11 +79,15 @@ def sample_turns(path: Path, sample: Any, number: int, project_id: str | None) -
             started_at=started,
         )
         if not isinstance(conversation[key], list):
-            raise BadFile(path, f"{place} ({sample_id}), {key}", "a session must be a list of turns.")
+            yield Skipped(within, "a session must be a list of turns.")
+            continue
         for offset, turn in enumerate(conversation[key]):
-            where = f"{place} ({sample_id}), {key}, turn {offset + 1}"
+            where = f"{within}, turn {offset + 1}"
             at = None if started is None else started + timedelta(seconds=offset)
-            yield Turn(thread, message(path, where, turn, sample_id, conversation, at), where)
+            try:
+                yield Turn(thread, message(path, where, turn, sample_id, conversation, at), where)
+            except BadFile as error:
+                yield error.skipped()
 
 
 def message(

@@ -83,8 +83,39 @@ def test_a_changed_message_is_named_by_its_line_and_the_rest_kept(
     backstory("import", str(write_jsonl("a.jsonl", {**HELLO, "id": "1"})))
     path = write_jsonl("b.jsonl", {**HELLO, "id": "0"}, {**HELLO, "id": "1", "content": "other"}, {**HELLO, "id": "2"})
     done = backstory("import", str(path), code=1)
-    assert "line 2: Message id '1' was recorded" in done.stderr and len(done.stderr.strip().splitlines()) == 1
-    assert [line["content"] for line in exported(backstory) if line["type"] == "message"] == ["hello", "hello"]
+    named, told = done.stderr.strip().splitlines()
+    assert f"{path}, line 2: Message id '1' was recorded" in named
+    assert "2 messages recorded in 1 session; 1 place skipped" in told
+    assert [line["content"] for line in exported(backstory) if line["type"] == "message"] == ["hello"] * 3
+
+
+def test_one_bad_line_is_one_bad_line(backstory: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    good = [json.dumps({**HELLO, "content": f"good {n}"}) for n in range(4)]
+    bad = ["null", '{"role": "user", "content": "half \\ud83d"}', '{"role": "user", "content": "cut']
+    path.write_text("\n".join([bad[0], good[0], good[1], bad[1], good[2], good[3], bad[2]]))
+    for recorded in (4, 0):
+        done = backstory("import", "--json", str(path), code=1)
+        (told,) = json.loads(done.stdout)["files"]
+        assert (told["recorded"], told["duplicates"]) == (recorded, 4 - recorded)
+        assert [skipped["where"] for skipped in told["skipped"]] == ["line 1", "line 4", "line 7"]
+        assert [f"{path}, line {n}: " in done.stderr for n in (1, 4, 7)] == [True] * 3
+    assert [line["content"] for line in exported(backstory) if line["type"] == "message"] == [
+        f"good {n}" for n in range(4)
+    ]
+    whole = tmp_path / "whole.jsonl"
+    whole.write_text("\n".join(good))
+    assert "nothing new; 4 messages had been recorded before" in backstory("import", str(whole)).stderr
+
+
+def test_a_session_that_is_refused_costs_its_own_lines(backstory: Any, write_jsonl: Callable[..., Path]) -> None:
+    backstory("import", str(write_jsonl("a.jsonl", {**HELLO, "project_id": "p"})))
+    path = write_jsonl(
+        "b.jsonl", *({**HELLO, "project_id": "q", "content": f"{n}"} for n in range(2)), {**HELLO, "external_id": "t"}
+    )
+    done = backstory("import", str(path), code=1)
+    assert done.stderr.count("belongs to project 'p', not to project 'q'") == 2
+    assert "1 message recorded" in done.stderr
 
 
 def test_bad_files_are_refused_in_one_sentence(backstory: Any, tmp_path: Path) -> None:

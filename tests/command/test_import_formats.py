@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from memory.model import Summary, UserContextEntry
 from server.formats import locomo
-from server.formats.items import BadFile, Extra, Item, Turn
+from server.formats.items import BadFile, Extra, Item, Skipped, Turn
 from server.formats.jsonl import reading as jsonl
 
 LINE = {"role": "user", "content": "hello"}
@@ -126,14 +126,29 @@ def test_session_lines_summaries_and_user_context(tmp_path: Path) -> None:
         ({"type": "table"}, "line 2: 'type' is 'table'"),
         ({"type": ["x"]}, "line 2: 'type'"),
         ("[" * 100_000, "line 2: not a valid JSON object"),
+        ("null", "line 2: must be a JSON object"),
+        ("9" * 5000, "line 2: not a valid JSON object"),
+        ('{"role": "user", "content": "\\ud83d"}', "line 2: holds half of a surrogate pair"),
+        (
+            {
+                "type": "summary",
+                "session_id": "x",
+                "version": 1,
+                "text": "S",
+                "covers_to_seq": 1,
+                "producer": "p",
+                "created_at": "2026-01-02",
+            },
+            "line 2: the summary's session 'x' has no line before it",
+        ),
     ],
 )
 def test_bad_lines_are_named(tmp_path: Path, second: Any, told: str) -> None:
-    path = lines(tmp_path / "f.jsonl", LINE, second)
-    with pytest.raises(BadFile) as refused:
-        read_jsonl(path)
-    assert told in str(refused.value) and str(path) in str(refused.value)
-    assert "\n" not in str(refused.value) and len(str(refused.value)) < 400
+    path = lines(tmp_path / "f.jsonl", LINE, second, LINE)
+    kept, skipped, after = read_jsonl(path)
+    assert isinstance(kept, Turn) and isinstance(after, Turn) and isinstance(skipped, Skipped)
+    sentence = f"{skipped.where}: {skipped.why}"
+    assert told in sentence and "\n" not in sentence and len(sentence) < 400
 
 
 def test_jsonl_survives_marks_blank_lines_and_odd_bytes(tmp_path: Path) -> None:
@@ -142,8 +157,30 @@ def test_jsonl_survives_marks_blank_lines_and_odd_bytes(tmp_path: Path) -> None:
     assert len(turns(read_jsonl(path))) == 2
     assert jsonl.detects(path.read_bytes())
     path.write_bytes(b'{"role": "user", "content": "\xff"}\n')
-    with pytest.raises(BadFile, match="line 1: not UTF-8"):
-        read_jsonl(path)
+    assert read_jsonl(path) == [Skipped("line 1", "not UTF-8 text; save the file as UTF-8.")]
+
+
+def test_a_line_without_end_costs_itself_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonl, "_LONGEST_LINE", 1000)
+    monkeypatch.setattr(jsonl, "_PIECE", 64)
+    path = lines(tmp_path / "f.jsonl", LINE, {**LINE, "content": "x" * 5000}, LINE, '{"role": "user", "content": "cut')
+    first, long, third, cut = read_jsonl(path)
+    assert isinstance(first, Turn) and isinstance(third, Turn)
+    assert isinstance(long, Skipped) and (long.where, long.why[:11]) == ("line 2", "longer than")
+    assert isinstance(cut, Skipped) and cut.where == "line 4"
+
+
+def test_lines_come_in_every_shape_that_hosts_send(tmp_path: Path) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": '{"q": "x"}'}}
+    path = lines(
+        tmp_path / "f.jsonl",
+        {"role": "User", "content": [{"type": "text", "text": "a"}], "id": 7, "occurred_at": 1716000000, "odd": None},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+    )
+    said, called = (turn.message for turn in turns(read_jsonl(path)))
+    assert (said.role, said.content, said.client_id) == ("user", "a", "7")
+    assert said.occurred_at == datetime(2024, 5, 18, 2, 40, tzinfo=UTC)
+    assert (called.content, called.tool_name, called.tool_arguments) == ("", "look", {"q": "x"})
 
 
 def sample(**more: Any) -> dict[str, Any]:
@@ -213,9 +250,13 @@ def test_locomo_conversations_in_one_given_project_stay_apart(tmp_path: Path) ->
     ],
 )
 def test_bad_locomo_is_named(tmp_path: Path, data: Any, told: str) -> None:
-    with pytest.raises(BadFile) as refused:
-        read_locomo(tmp_path / "l.json", data)
-    assert told in str(refused.value)
+    path = tmp_path / "l.json"
+    good = {**sample(), "sample_id": "good"}
+    path.write_text(json.dumps([*(data if isinstance(data, list) else [data]), good]), encoding="utf-8")
+    found = list(locomo.read(path, None, lambda _: None))
+    (skipped,) = (item for item in found if isinstance(item, Skipped))
+    assert told in f"{skipped.where}: {skipped.why}"
+    assert sum(turn.thread.project_id == "good" for turn in turns(found)) == 4
 
 
 def test_broken_json_is_named_by_line(tmp_path: Path) -> None:

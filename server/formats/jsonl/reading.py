@@ -8,11 +8,10 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from memory.model import (
     Category,
@@ -27,27 +26,25 @@ from memory.model import (
     SummaryDraft,
     UserContextEntry,
 )
-from server.formats.items import BadFile, Extra, Item, Thread, Turn
+from server.formats.items import BadFile, Extra, Item, Skipped, Thread, Turn
+from server.wire.normalising import normalised
+from server.wire.values import Since as Time
 
 _LONGEST_LINE = 64 * 1024 * 1024
+_PIECE = 1024 * 1024
+_HALVES = (b"\\ud", b"\\uD")
+"""How halves of surrogate pairs begin in JSON."""
 _TYPES = frozenset({"message", "session", "summary", "user_context"})
-
-
-def _utc(at: datetime) -> datetime:
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-
-
-def _is_text(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise ValueError("must be ISO 8601 text, such as '2026-03-01T09:30:00Z'")
-    return value
-
-
-Time = Annotated[datetime, BeforeValidator(_is_text), AfterValidator(_utc)]
+_SAYS = frozenset({"content", "parts", "tool_calls", "tool_name"})
 
 
 class _Line(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shaped(cls, data: Any) -> Any:
+        return normalised(cls, data)
 
 
 class SessionLine(_Line):
@@ -132,7 +129,7 @@ _LINES: dict[str, TypeAdapter[Any]] = {
 
 
 def detects(head: bytes) -> bool:
-    """Whether the first line with text is an object of ours."""
+    """Whether the first line that is JSON, or one that was cut off, is an object of ours."""
     for raw in head.removeprefix(b"\xef\xbb\xbf").splitlines():
         if not raw.strip():
             continue
@@ -140,10 +137,19 @@ def detects(head: bytes) -> bool:
             return True
         try:
             first = json.loads(raw)
-        except ValueError:
-            return raw.lstrip().startswith(b"{") and b'"role"' in raw and b'"content"' in raw
-        return isinstance(first, dict) and (first.get("type") in _TYPES or {"role", "content"} <= first.keys())
+        except (ValueError, RecursionError):
+            if raw.lstrip().startswith(b"{") and b'"role"' in raw and b'"content"' in raw:
+                return True
+            if raw.strip() in (b"[", b"{"):
+                return False  # a document over several lines
+            continue
+        if first is not None:
+            return isinstance(first, dict) and _is_ours(first)
     return False
+
+
+def _is_ours(line: Mapping[str, Any]) -> bool:
+    return line.get("type") in _TYPES or ("role" in line and not line.keys().isdisjoint(_SAYS))
 
 
 def read(path: Path, project_id: str | None, taken: Callable[[int], None]) -> Iterator[Item]:
@@ -153,7 +159,11 @@ def read(path: Path, project_id: str | None, taken: Callable[[int], None]) -> It
     missing: dict[str, tuple[int, list[range]]] = {}
     for number, raw in _numbered_lines(path, taken):
         where = f"line {number}"
-        line = _parsed(path, where, raw)
+        try:
+            line = _parsed(path, where, raw)
+        except BadFile as error:
+            yield error.skipped()
+            continue
         if isinstance(line, SessionLine):
             thread = _session_thread(line, project_id)
             threads.update({name: thread for name in (line.session_id, line.external_id) if name})
@@ -161,9 +171,9 @@ def read(path: Path, project_id: str | None, taken: Callable[[int], None]) -> It
             thread = _message_thread(line, threads, path, project_id)
             _note_missing(line, missing)
             yield Turn(thread, _new_message(line, thread, repeats), where)
+        elif isinstance(line, SummaryLine) and line.session_id not in threads:
+            yield Skipped(where, f"the summary's session {line.session_id!r} has no line before it.")
         elif isinstance(line, SummaryLine):
-            if line.session_id not in threads:
-                raise BadFile(path, where, f"the summary's session {line.session_id!r} has no line before it.")
             gaps = missing.get(line.session_id, (0, []))[1]
             gone = sum(max(0, min(gap.stop - 1, line.covers_to_seq) - gap.start + 1) for gap in gaps)
             yield Extra(threads[line.session_id], summary(line, line.covers_to_seq - gone), where)
@@ -171,32 +181,40 @@ def read(path: Path, project_id: str | None, taken: Callable[[int], None]) -> It
             yield Extra(None, _user_context_entry(line, project_id), where)
 
 
-def _numbered_lines(path: Path, taken: Callable[[int], None]) -> Iterator[tuple[int, bytes]]:
+def _numbered_lines(path: Path, taken: Callable[[int], None]) -> Iterator[tuple[int, bytes | None]]:
+    """Lines with text; None in the place of one that is too long."""
     with path.open("rb") as file:
-        position = 0
         for number, raw in enumerate(iter(lambda: file.readline(_LONGEST_LINE + 1), b""), 1):
             if len(raw) > _LONGEST_LINE:
-                raise BadFile(path, f"line {number}", f"longer than {_LONGEST_LINE // 1024 // 1024} MiB.")
-            position += len(raw)
-            text = raw.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else raw.strip()
-            if text:
-                yield number, text
-            taken(position)
+                while raw and not raw.endswith(b"\n"):
+                    raw = file.readline(_PIECE)
+                yield number, None
+            else:
+                text = raw.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else raw.strip()
+                if text:
+                    yield number, text
+            taken(file.tell())
 
 
-def _parsed(path: Path, where: str, raw: bytes) -> SessionLine | MessageLine | SummaryLine | UserContextLine:
+def _parsed(path: Path, where: str, raw: bytes | None) -> SessionLine | MessageLine | SummaryLine | UserContextLine:
     """The line as one of our objects. Errors: BadFile naming the line and the field."""
+    if raw is None:
+        raise BadFile(path, where, f"longer than {_LONGEST_LINE // 1024 // 1024} MiB.")
     try:
         data = json.loads(raw)
+        if any(half in raw for half in _HALVES):
+            json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise BadFile(path, where, "holds half of a surrogate pair, which is no character.") from error
     except UnicodeDecodeError as error:
         raise BadFile(path, where, "not UTF-8 text; save the file as UTF-8.") from error
-    except (json.JSONDecodeError, RecursionError) as error:
-        why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else getattr(error, "msg", "a number too long")
         raise BadFile(path, where, f"not a valid JSON object ({why}).") from error
     if not isinstance(data, dict):
         raise BadFile(path, where, "must be a JSON object with at least 'role' and 'content'.")
     kind = data.get("type", "message")
-    adapter = _LINES.get(kind) if isinstance(kind, str) else None
+    adapter = _LINES.get(kind.strip().lower()) if isinstance(kind, str) else None
     if adapter is None:
         raise BadFile(path, where, f"'type' is {kind!r}; it can be {', '.join(sorted(_TYPES))}.")
     try:
@@ -209,11 +227,14 @@ def _parsed(path: Path, where: str, raw: bytes) -> SessionLine | MessageLine | S
 def _first_wrong(error: ValidationError) -> str:
     """The first problem of a line as a sentence, naming the field."""
     first = error.errors(include_url=False, include_input=False)[0]
+    said = first.get("ctx", {})
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"unknown field '{name}'; put what is yours into 'metadata'."
     if first["type"] == "missing":
         return f"'{name}' is missing."
+    if first["type"] == "backstory":
+        return f"'{name}' {said['why']}; {said['allowed']}."
     return f"'{name}': {first['msg'].removeprefix('Value error, ')}."
 
 
