@@ -149,7 +149,12 @@ class WritableRecords(Records, Protocol):
         ...
 
     def replace_message(self, message: Message) -> None:
-        """Replaces a partial by what followed it (same message_id, session, seq); the old one is kept as a revision."""
+        """Puts what followed or corrects a message in its place (same message_id, session, seq); the old one is kept as
+        a revision."""
+        ...
+
+    def replaced(self, message_id: str) -> list[Message]:
+        """What stood in the message's place before, oldest first."""
         ...
 
     def erase_messages(self, message_ids: Sequence[str]) -> int:

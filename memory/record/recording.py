@@ -42,8 +42,9 @@ def record(
 
     The session is the one given, else the one that `external_id` names (started where it is new), else the scope's
     open one (started where there is none). A message whose id is known is not recorded again: it is a duplicate when
-    it says the same, and refused when it does not, unless the recorded one is partial, which it then replaces. Where
-    no session is named, an id that says the same in another session of the scope is a duplicate of that.
+    it says the same, and refused when it does not, unless the recorded one is partial, which it then replaces, or final
+    and this one interrupted: what was heard takes the place of what was meant. Where no session is named, an id that
+    says the same in another session of the scope is a duplicate of that.
 
     `content_limit` is how many bytes of UTF-8 a message's content may take.
 
@@ -112,7 +113,7 @@ class Batch:
             return self.append(new)
         if _supersedes(new, earlier):
             return self.replace(new, earlier)
-        if not (_says_the_same(new, earlier) or _comes_late(new, earlier)):
+        if not (_says_the_same(new, earlier) or _comes_late(new, earlier) or self.was_said(new, earlier)):
             raise Conflict(
                 f"Message id {shown(str(new.client_id))} was recorded in session {shown(earlier.session_id)} with "
                 "other content; recorded messages do not change, so send it under a new id."
@@ -128,7 +129,13 @@ class Batch:
         other = self.elsewhere.get(new.client_id)
         if here is not None or other is None:
             return here
-        return other if _says_the_same(new, other) and not _supersedes(new, other) else None
+        return other if _says_the_same(new, other) and not _goes_on(new, other) else None
+
+    def was_said(self, new: NewMessage, earlier: Message) -> bool:
+        """Whether it is what was corrected since, sent again."""
+        return earlier.status == "interrupted" and any(
+            old.status == new.status and _says_the_same(new, old) for old in self.db.replaced(earlier.message_id)
+        )
 
     def append(self, new: NewMessage) -> Message:
         seq = self.session.last_seq + len(self.pending) + 1
@@ -152,16 +159,15 @@ class Batch:
             self.here[message.client_id] = message
             self.taken_ids.add(message.message_id)
 
-    def replace(self, new: NewMessage, partial: Message) -> Message:
+    def replace(self, new: NewMessage, earlier: Message) -> Message:
         self.flush()
-        final = self.message(
-            replace(new, occurred_at=new.occurred_at or partial.occurred_at, speaker=new.speaker or partial.speaker),
-            partial.seq,
-            partial.message_id,
-        )
-        self.db.replace_message(final)
-        self.remember(final)
-        return final
+        # A correction speaks of the words alone; a partial message may have been wrong in all but who spoke and when.
+        kept = ("occurred_at", *(_ADDED if earlier.status == "final" else ("speaker",)))
+        same = {name: getattr(earlier, name) for name in kept if getattr(new, name) is None}
+        given = self.message(replace(new, **same), earlier.seq, earlier.message_id)
+        self.db.replace_message(given)
+        self.remember(given)
+        return given
 
     def message(self, new: NewMessage, seq: int, message_id: str) -> Message:
         given = {name: getattr(new, name) for name in _GIVEN}
@@ -204,8 +210,17 @@ def _says_the_same(new: NewMessage, earlier: Message) -> bool:
 
 
 def _supersedes(new: NewMessage, earlier: Message) -> bool:
+    return _goes_on(new, earlier) or _corrects(new, earlier)
+
+
+def _goes_on(new: NewMessage, earlier: Message) -> bool:
     """A partial gives way to whatever is not the same partial again."""
     return earlier.status == "partial" and not (new.status == "partial" and _says_the_same(new, earlier))
+
+
+def _corrects(new: NewMessage, earlier: Message) -> bool:
+    """What was meant to be said gives way to what was heard of it."""
+    return (new.status, earlier.status, new.role) == ("interrupted", "final", earlier.role)
 
 
 def _comes_late(new: NewMessage, earlier: Message) -> bool:

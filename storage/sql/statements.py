@@ -154,8 +154,10 @@ WINDOWS = {
     ),
 }
 INSERT_MESSAGE = messages.insert()
-REVISIONS_OF_MESSAGES = select(message_revisions.c.message_id, message_revisions.c.document).where(
-    _owned(message_revisions), _any_of(message_revisions.c.message_id)
+REVISIONS_OF_MESSAGES = (
+    select(message_revisions.c.message_id, message_revisions.c.document)
+    .where(_owned(message_revisions), _any_of(message_revisions.c.message_id))
+    .order_by(message_revisions.c.message_id, message_revisions.c.revision)
 )
 
 

@@ -14,7 +14,15 @@ from storage.sql import statements as sql
 from storage.sql.digests import add_digest, remove_digest
 from storage.sql.feed import is_postgresql
 from storage.sql.reading import SqlRecords, chunks
-from storage.sql.rows import draft_values, entry_values, message_values, owner_values, session_values, to_document
+from storage.sql.rows import (
+    draft_values,
+    entry_values,
+    from_document,
+    message_values,
+    owner_values,
+    session_values,
+    to_document,
+)
 from storage.sql.tables import (
     memory_strategies,
     message_revisions,
@@ -147,6 +155,9 @@ class SqlWritableRecords(SqlRecords):
             )
         )
         self._announce("message_edited", [message], message.recorded_at)
+
+    def replaced(self, message_id: str) -> list[Message]:
+        return [from_document(row.document) for row in self._rows(sql.REVISIONS_OF_MESSAGES, wanted=[message_id])]
 
     def _keep_revision(self, old: Message, replaced_at: datetime) -> None:
         mine = self._mine(message_revisions), message_revisions.c.message_id == old.message_id

@@ -343,6 +343,25 @@ def test_an_interrupted_line_stays_as_it_was_heard(say: Say) -> None:
     assert (again.duplicates, again.messages) == (("1",), cut.messages)
 
 
+def test_what_was_heard_corrects_what_was_meant(say: Say, transcript: Any, store: SqlRecordStore, owner: Owner) -> None:
+    meant = line("The capital of France is Paris", "1", role="assistant", metadata={"turn": 4})
+    heard = line("The capital of Fr—", "1", role="assistant", status="interrupted")
+    final = say(meant, external_id="c")
+    cut = say(heard, external_id="c")
+    assert (cut.duplicates, cut.messages[0].status, cut.messages[0].seq) == ((), "interrupted", 1)
+    assert (cut.messages[0].metadata, cut.messages[0].occurred_at) == ({"turn": 4}, final.messages[0].occurred_at)
+    assert [m.content for m in transcript(cut.session.session_id)] == ["The capital of Fr—"]
+    for again in (meant, heard, line("The", "1", role="assistant", status="partial")):
+        assert say(again, external_id="c").duplicates == ("1",)
+    with store.write(owner) as db:
+        assert db.replaced("1") == list(final.messages)
+    with pytest.raises(Conflict):
+        say(line("The capital of", "1", role="assistant", status="interrupted"), external_id="c")
+    with pytest.raises(Conflict):
+        say(line("Something else", "1", role="assistant"), external_id="c")
+    assert store.audit() == []
+
+
 def test_a_partial_and_its_final_in_one_batch(say: Say) -> None:
     done = say(line("I", "1", status="partial"), "aside", line("I am", "1"), "end", external_id="c")
     assert [(m.content, m.seq) for m in done.messages] == [("I am", 1), ("aside", 2), ("I am", 1), ("end", 3)]
