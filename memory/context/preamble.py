@@ -12,6 +12,7 @@ from typing import Literal
 from memory.model import Owner, Session, SessionFilter, Summary, UserContextEntry
 from memory.ports import Clock, Records, RecordStore, TokenCounter
 from memory.record.user_context import in_force_of, is_live
+from memory.text.order import as_said
 from memory.text.plain import folded
 from memory.text.quoting import label, value_text
 from memory.text.tokens import json_text
@@ -144,7 +145,9 @@ def _told(records: Records, session: Session, summary: Summary | None) -> tuple[
     """A session with its summary or, where it has none, the last thing its user said."""
     if summary is not None:
         return session, summary, ""
-    last = [m for m in records.transcript(session.session_id, last=8) if m.role == "user" and m.content.strip()]
+    last = [
+        m for m in as_said(records.transcript(session.session_id, last=8)) if m.role == "user" and m.content.strip()
+    ]
     return session, None, last[-1].content[:600] if last else ""
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from memory.context.assembling import RECALLED, Assembled, Material, assemble
@@ -25,6 +26,7 @@ from memory.ports import Clock, Records, RecordStore, TokenCounter
 from memory.record.sessions import existing
 from memory.record.user_context import in_force as user_context_in_force
 from memory.summaries.summarizing import Summarizing
+from memory.text.order import as_said
 from memory.text.turns import last_turns, turns, user_turns
 
 if TYPE_CHECKING:
@@ -173,21 +175,21 @@ class SessionContexts:
             return
         with self._store.read(owner) as records:
             latest = records.latest_summary(session.session_id)
-        covered = latest.covers_to_seq if latest else 0
-        waiting = user_turns(m for m in transcript if covered < m.seq < recent[0].seq)
+        covered, first = latest.covers_to_seq if latest else 0, min(m.seq for m in recent)
+        waiting = user_turns(m for m in transcript if covered < m.seq < first)
         patience = max(1, strategy.keep_turns * (2 if self._summarizing.has_model else 1) // 2)
         if waiting >= patience or (latest is None and waiting):
-            self._fold(owner, session, recent[0].seq - 1)
+            self._fold(owner, session, first - 1)
 
     def _without_hole(self, owner: Owner, session: Session, material: Material, made: Assembled) -> Material | None:
         """Where the budget cut turns that no summary covers, those are folded as well, with half of what is shown (so
         that this happens once in a while, not with every turn); None where there is no such hole."""
-        covered = material.summary.covers_to_seq if material.summary else 0
-        cut = material.strategy.mode == "summarize" and made.messages
-        if self._summarizing is None or not cut or made.messages[0].seq <= covered + 1:
+        if self._summarizing is None or not _in_neither(material, made):
             return None
         half = turns(made.messages)
-        summary = self._fold(owner, session, half[len(half) // 2][0].seq - 1)
+        before = _before(half[len(half) // 2][0], material.transcript)
+        to_seq = max((m.seq for m in before), default=min(m.seq for m in material.transcript) - 1)
+        summary = self._fold(owner, session, to_seq)
         return replace(material, summary=summary) if summary else None
 
     def _saved(self, material: Material, earlier: int) -> int:
@@ -238,14 +240,14 @@ def _strategy(records: Records, session: Session | None, request: ContextRequest
 
 
 def _tail(records: Records, session: Session | None, strategy: ResolvedStrategy, tokens: int) -> tuple[Message, ...]:
-    """As much of the transcript's end as the strategy and the budget can have a use for."""
+    """As much of the transcript's end as the strategy and the budget can have a use for, in the order of speech."""
     if session is None:
         return ()
     size = min(512, max(16, tokens // 20))
     while True:
         tail = records.transcript(session.session_id, last=size)
         if len(tail) < size or _suffices(tail, strategy, tokens):
-            return tuple(tail)
+            return tuple(as_said(tail))
         size = size * 3 if size >= _MOST_READ else min(size * 3, _MOST_READ)
 
 
@@ -267,12 +269,25 @@ def _last_words(transcript: Sequence[Message]) -> str:
 
 def _falls_short(material: Material, made: Assembled) -> str | None:
     """What to say where between the summary and the turns there are messages that neither holds."""
-    if material.strategy.mode != "summarize" or material.summary is None or not made.messages:
+    unseen = _in_neither(material, made)
+    if material.summary is None or not unseen:
         return None
-    covers, first = material.summary.covers_to_seq, made.messages[0].seq
-    if first <= covers + 1:
-        return None
+    covers = material.summary.covers_to_seq
     return (
-        f"The summary covers messages 1 to {covers:,}; messages {covers + 1:,} to {first - 1:,} are in neither "
+        f"The summary covers messages 1 to {covers:,}; messages {covers + 1:,} to {max(unseen):,} are in neither "
         "the summary nor the turns: the summary is not whole yet, ask again."
     )
+
+
+def _in_neither(material: Material, made: Assembled) -> list[int]:
+    """The numbers of messages before the turns that are shown, under a summarizing strategy, which no summary covers;
+    of those that were not read, the last alone."""
+    if material.strategy.mode != "summarize" or not made.messages:
+        return []
+    covers = material.summary.covers_to_seq if material.summary else 0
+    lowest = 0 if material.whole else min(m.seq for m in material.transcript) - 1
+    return [seq for seq in (lowest, *(m.seq for m in _before(made.messages[0], material.transcript))) if seq > covers]
+
+
+def _before(first: Message, transcript: Sequence[Message]) -> list[Message]:
+    return list(takewhile(lambda m: m.message_id != first.message_id, transcript))

@@ -35,7 +35,7 @@ class ResolvedStrategy:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a strategy shows of a transcript: `messages` by seq, and the summary that stands for earlier ones, if any.
+    """What a strategy shows of a transcript: `messages` in its order, and the summary that stands for others, if any.
 
     `left_out` counts messages of the transcript that are not shown; `placeholders` are the ids of the tool messages
     whose arguments and results are only named.
@@ -104,8 +104,8 @@ def in_force(
 def apply(
     strategy: ResolvedStrategy, messages: Sequence[Message], summary: Summary | None, counter: TokenCounter
 ) -> View:
-    """The view of `messages` (one session's, by seq) under the strategy; pure, and every message shown whole except
-    compacted tool results and what alone exceeds `max_tokens`."""
+    """The view of `messages` (one session's, as they were said) under the strategy; pure, and every message shown whole
+    except compacted tool results and what alone exceeds `max_tokens`."""
     if strategy.mode == "none":
         return View(tuple(messages))
     used: Summary | None = None
@@ -117,8 +117,8 @@ def apply(
         kept, placeholders = compacted(messages, strategy.keep_tool_results)
     elif summary is not None and needs_summary(strategy, messages, counter):
         used = summary
-        recent = last_turns(messages, strategy.keep_turns)
-        kept = tuple(m for m in messages if m.seq > summary.covers_to_seq or (recent and m.seq >= recent[0].seq))
+        recent = {m.message_id for m in last_turns(messages, strategy.keep_turns)}
+        kept = tuple(m for m in messages if m.seq > summary.covers_to_seq or m.message_id in recent)
     kept = without_orphans(kept, messages)
     if strategy.max_tokens is not None:
         kept = within(kept, strategy.max_tokens, counter)

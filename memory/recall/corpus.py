@@ -20,12 +20,16 @@ from memory.recall.languages import plausible
 from memory.recall.passages import searchable_text
 from memory.recall.sentences import question_share, time_words
 from memory.recall.terms import Token, tokens_of, words
+from memory.text.order import by_time, time_given
 
 HEAD = 40
 """Tokens of a neighbour that count in a window: long replies do not swamp what stands beside them."""
 
 REACH = 2
 """Neighbours on each side in a window."""
+
+LATE = 6
+"""Messages beyond those among which one that was said here may have arrived."""
 
 Mask = npt.NDArray[np.bool_]
 Slots = npt.NDArray[np.int64]
@@ -44,6 +48,7 @@ class Corpus:
             channel=(np.int32, 0),
             role=(np.int8, 0),
             occurred=(np.float64, 0),
+            timed=(np.bool_, 0),
             length=(np.int32, 0),
             head=(np.int32, 0),
             near=(np.int32, 2 * REACH),
@@ -60,6 +65,7 @@ class Corpus:
         self._prints: dict[str, tuple[object, ...]] = {}
         self._postings: dict[str, array[int]] = {}
         self._order: dict[int, list[tuple[int, int]]] = {}
+        self._mixed: set[int] = set()
         self._later: dict[int, list[Vector]] = {}
         self._later_rows: tuple[Array, Vector] | None = None
         self._entries = 0
@@ -100,9 +106,15 @@ class Corpus:
         self.slots[message.message_id] = slot
         self._describe(slot, message)
         self._post(slot, message)
-        order = self._order.setdefault(int(self.columns["session"][slot]), [])
+        session = int(self.columns["session"][slot])
+        order = self._order.setdefault(session, [])
         insort(order, (message.seq, slot))
-        self._relink(order, bisect_left(order, (message.seq, slot)))
+        place = bisect_left(order, (message.seq, slot))
+        if session not in self._mixed and self._mixes(order, place):
+            self._mixed.add(session)
+            for each in range(0, len(order) + REACH + LATE, 2 * (REACH + LATE) + 1):
+                self._relink(session, order, each)
+        self._relink(session, order, place)
 
     def remove(self, message_id: str) -> None:
         """Forgets a message; unknown ids are ignored."""
@@ -113,10 +125,11 @@ class Corpus:
         if self._later.pop(slot, None):
             self._later_rows = None
         self.columns["alive"][slot] = False
-        order = self._order[int(self.columns["session"][slot])]
+        session = int(self.columns["session"][slot])
+        order = self._order[session]
         place = bisect_left(order, (self.seqs[slot], slot))
         del order[place]
-        self._relink(order, place)
+        self._relink(session, order, place)
 
     def _describe(self, slot: int, message: Message) -> None:
         columns = self.columns
@@ -127,6 +140,7 @@ class Corpus:
             )
         columns["role"][slot] = ROLES.index(message.role)
         columns["occurred"][slot] = message.occurred_at.timestamp()
+        columns["timed"][slot] = time_given(message) is not None
         columns["question"][slot] = question_share(message.content[:20_000])
         columns["times"][slot] = time_words(message.content[:2_000])
 
@@ -150,11 +164,33 @@ class Corpus:
             posting.extend((slot, count, head.get(term, 0)))
         self._entries += len(whole)
 
-    def _relink(self, order: Sequence[tuple[int, int]], place: int) -> None:
+    def _relink(self, session: int, order: Sequence[tuple[int, int]], place: int) -> None:
+        """Names anew who stands beside whom around `place`, in the order in which things were said."""
         near = self.columns["near"]
-        for i in range(max(0, place - REACH), min(len(order), place + REACH + 1)):
-            beside = [j for k in range(1, REACH + 1) for j in (i - k, i + k)]
-            near[order[i][1]] = [order[j][1] if 0 <= j < len(order) else -1 for j in beside]
+        reach = REACH + LATE if session in self._mixed else REACH
+        for i in range(max(0, place - reach), min(len(order), place + reach + 1)):
+            first = max(0, i - reach)
+            slots = [slot for _, slot in order[first : i + reach + 1]]
+            at = i - first
+            if session in self._mixed:
+                said = by_time([self._time(slot) for slot in slots])
+                slots, at = [slots[index] for index in said], said.index(at)
+            beside = [j for k in range(1, REACH + 1) for j in (at - k, at + k)]
+            near[order[i][1]] = [slots[j] if 0 <= j < len(slots) else -1 for j in beside]
+
+    def _time(self, slot: int) -> float | None:
+        return float(self.columns["occurred"][slot]) if self.columns["timed"][slot] else None
+
+    def _mixes(self, order: Sequence[tuple[int, int]], place: int) -> bool:
+        """Whether the message at `place` was said before one recorded earlier, or after one recorded later."""
+        time, reach = self._time(order[place][1]), 2 * (REACH + LATE)
+        if time is None:
+            return False
+        earlier = (self._time(slot) for _, slot in reversed(order[max(0, place - reach) : place]))
+        later = (self._time(slot) for _, slot in order[place + 1 : place + 1 + reach])
+        before = next((t for t in earlier if t is not None), time)
+        after = next((t for t in later if t is not None), time)
+        return not before <= time <= after
 
     def set_vectors(self, message_ids: Sequence[str], parts: Sequence[int], matrix: Vector) -> None:
         """Takes what an index has: one row a passage, L2-normalised; rows of unknown messages are ignored."""

@@ -8,9 +8,12 @@ from memory.model import NEIGHBOURS, Hit, Message
 from memory.ports import Records, TokenCounter
 from memory.recall.passages import speaker_name
 from memory.recall.request import Stretch
+from memory.text.order import as_said
 
 MOST_HITS = 60
 _LEAST_EXCERPT = 20
+_LATE = 4
+"""Messages beyond a window among which one that was said within it may have arrived."""
 _TOKENS_A_TALK = 600
 """For each so many tokens of the budget, one more of the best hits brings along what stands right before and after it.
 
@@ -36,13 +39,12 @@ def stretches(
         raise Invalid("max_tokens", f"is {max_tokens}", "give 1 or more")
     if not 0 <= window <= NEIGHBOURS:
         raise Invalid("The window", f"is {window}", f"give 0 to {NEIGHBOURS}")
-    around = {(m.session_id, m.seq): m for m in records.windows(_spans(hits, window))}
+    around = _Around(records.windows(_spans(hits, window + _LATE)))
     budget = _Budget(max_tokens, counter, {h.message.session_id: h.session_title for h in hits})
 
     def take_beside(hit: Hit, distance: int) -> None:
-        for seq in (hit.message.seq - distance, hit.message.seq + distance):
-            neighbour = around.get((hit.message.session_id, seq))
-            if neighbour is not None and budget.holds(hit.message):
+        for neighbour in around.beside(hit.message, distance):
+            if budget.holds(hit.message):
                 budget.take(neighbour)
 
     for place, hit in enumerate(hits):
@@ -52,7 +54,30 @@ def stretches(
     for distance in range(1, window + 1):
         for hit in hits:
             take_beside(hit, distance)
-    return _joined(budget), budget.used
+    return _joined(budget, around), budget.used
+
+
+class _Around:
+    """The messages around hits, each session's in the order in which they were said."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self._said: dict[str, list[Message]] = {}
+        for message in messages:
+            self._said.setdefault(message.session_id, []).append(message)
+        self._places: dict[str, int] = {}
+        for session_id, some in self._said.items():
+            self._said[session_id] = as_said(some)
+            self._places.update((m.message_id, place) for place, m in enumerate(self._said[session_id]))
+
+    def place(self, message: Message) -> int:
+        return self._places.get(message.message_id, -1)
+
+    def beside(self, message: Message, distance: int) -> list[Message]:
+        """What was said so many messages before and after it, as far as it is known."""
+        said, place = self._said.get(message.session_id, []), self.place(message)
+        if place < 0:
+            return []
+        return [said[i] for i in (place - distance, place + distance) if 0 <= i < len(said)]
 
 
 class _Budget:
@@ -61,13 +86,13 @@ class _Budget:
     def __init__(self, limit: int, counter: TokenCounter, titles: dict[str, str | None]) -> None:
         self.used = 0
         self.titles = titles
-        self.taken: dict[tuple[str, int], Message] = {}
+        self.taken: dict[str, Message] = {}
         self._limit = limit
         self._counter = counter
         self._sessions: set[str] = set()
 
     def holds(self, message: Message) -> bool:
-        return (message.session_id, message.seq) in self.taken
+        return message.message_id in self.taken
 
     def take(self, message: Message, cut: bool = False) -> None:
         """Takes the message if it fits; with `cut`, the beginning of one that does not, where that is worth it."""
@@ -82,7 +107,7 @@ class _Budget:
             message, cost = shorter, self._counter.count(_rendered(shorter)) + title
         if cost <= self._limit - self.used:
             self.used += cost
-            self.taken[message.session_id, message.seq] = message
+            self.taken[message.message_id] = message
             self._sessions.add(message.session_id)
 
     def _heading(self, session_id: str) -> int:
@@ -108,17 +133,27 @@ def _spans(hits: Sequence[Hit], window: int) -> list[tuple[str, int, int]]:
     return [(h.message.session_id, max(1, h.message.seq - window), h.message.seq + window) for h in hits]
 
 
-def _joined(budget: _Budget) -> list[Stretch]:
-    """What was taken, as runs of consecutive messages, oldest first."""
+def _joined(budget: _Budget, around: _Around) -> list[Stretch]:
+    """What was taken, as runs of what was said one after the other, oldest first."""
     found: list[list[Message]] = []
-    for (session_id, seq), message in sorted(budget.taken.items()):
+    for message in sorted(budget.taken.values(), key=lambda m: (m.session_id, around.place(m), m.seq)):
         last = found[-1][-1] if found else None
-        if last is not None and last.session_id == session_id and last.seq == seq - 1:
+        if (
+            last is not None
+            and last.session_id == message.session_id
+            and around.place(last) == around.place(message) - 1
+        ):
             found[-1].append(message)
         else:
             found.append([message])
     found.sort(key=lambda run: (run[0].occurred_at, run[0].session_id, run[0].seq))
     return [
-        Stretch(run[0].session_id, budget.titles[run[0].session_id], run[0].seq, run[-1].seq, tuple(run))
+        Stretch(
+            run[0].session_id,
+            budget.titles[run[0].session_id],
+            min(m.seq for m in run),
+            max(m.seq for m in run),
+            tuple(run),
+        )
         for run in found
     ]

@@ -1,6 +1,7 @@
 """The last archived conversation, for taking it up again."""
 
 from memory.model import Message, Session, Summary
+from memory.text.order import as_said
 from server.calling import Call
 from server.protocol import addresses
 from server.resources.table import Document, resource
@@ -20,7 +21,7 @@ def latest_archived(call: Call) -> Document:
         if session is None:
             return _document(None, None, [])
         summary = records.latest_summary(session.session_id)
-        messages = records.transcript(session.session_id, last=LAST_MESSAGES)
+        messages = as_said(records.transcript(session.session_id, last=LAST_MESSAGES))
     return _document(session, summary, messages)
 
 

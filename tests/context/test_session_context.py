@@ -22,6 +22,7 @@ from memory.model import Mode, NewMessage, Owner, Session, Strategy, SummaryDraf
 from memory.ports import Records, RecordStore, TokenCounter
 from memory.recall import Recall
 from memory.record import user_context
+from memory.record.recording import record
 from memory.record.sessions import Target, archive, start
 from memory.summaries.summarizing import Summarizing
 from memory.text.quoting import CLOSE, OPEN, TURNS_CLOSE, TURNS_OPEN
@@ -172,6 +173,33 @@ def test_summaries_come_about_in_steps_and_never_leave_a_hole(desk: Desk, talk: 
         assert len(given.messages) >= 12, "six turns fit"
         versions.add(given.summary.version)
     assert 4 <= len(versions) <= 20
+
+
+def test_late_lines_stand_where_they_were_said_and_leave_no_hole(desk: Desk) -> None:
+    at = desk.clock.now - timedelta(days=1)
+    session_id = ""
+    for n in range(40):
+        # Each question arrives after its answer, every fifth after the next one as well.
+        seqs = [2 * n + 1, 2 * n] if n % 5 else [2 * n + 1, 2 * n + 3, 2 * n]
+        lines = [
+            NewMessage(
+                "assistant" if k % 2 else "user",
+                f"{TOPICS[k % 7]} Line {k}.",
+                client_id=f"m{k}",
+                occurred_at=at + timedelta(seconds=k),
+            )
+            for k in seqs
+        ]
+        session_id = record(desk.store, desk.owner, lines, Target(external_id="call"), desk.clock).session.session_id
+        shown = desk.get(session_id=session_id, strategy=Strategy(mode="summarize", keep_turns=3, summarize_after=6))
+        times = [m.occurred_at for m in shown.messages]
+        assert times == sorted(times)
+        covers = shown.summary.covers_to_seq if shown.summary else 0
+        with desk.store.read(desk.owner) as records:
+            unseen = [m for m in records.transcript(session_id) if m.seq > covers and m not in shown.messages]
+        assert unseen == [] and shown.notes == ()
+    last = desk.get(session_id=session_id, strategy=Strategy(mode="trim", keep_turns=1)).messages
+    assert [m.client_id for m in last] == ["m78", "m79"]
 
 
 def test_the_agents_long_summary_is_cut_to_its_share(desk: Desk, long_talk: str) -> None:

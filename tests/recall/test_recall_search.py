@@ -1,7 +1,7 @@
 """Search and topics over a real record, with and without an index."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +129,7 @@ OPERATIONS = st.lists(
 def test_what_is_kept_in_memory_equals_what_is_read_afresh(
     operations: list[tuple[str, object]], tmp_path_factory: pytest.TempPathFactory, clock: Clock
 ) -> None:
-    """Whatever is recorded, replaced or erased, by whichever process, between searches."""
+    """Whatever is recorded, early or late, replaced or erased, by whichever process, between searches."""
     store = open_store(sqlite_url(tmp_path_factory.mktemp("fold") / "backstory.db"))
     owner = Owner("t", "u")
     kept = Recall(store, None, None, clock)
@@ -138,7 +138,8 @@ def test_what_is_kept_in_memory_equals_what_is_read_afresh(
         if kind in ("add", "partial"):
             status = "final" if kind == "add" else "partial"
             client_id = f"m{number}" if kind == "add" else "line"
-            turn = NewMessage("user", " ".join(value), client_id=client_id, status=status)  # type: ignore[arg-type]
+            said = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number * 7 % 10) if number % 3 else None
+            turn = NewMessage("user", " ".join(value), client_id, said, status=status)  # type: ignore[arg-type]
             external_id = f"s{number % 2}" if kind == "add" else "call"
             ids += [m.message_id for m in record(store, owner, [turn], Target(external_id=external_id), clock).messages]
         elif kind == "erase" and ids:
@@ -202,6 +203,35 @@ def test_a_history_too_large_for_memory_is_found_through_the_index(
     for word in WORDS:
         assert found(cold, owner, word, limit=1)[0][0] == found(hot, owner, word, limit=1)[0][0]
     assert newest in [message_id for message_id, _ in found(cold, owner, "violet", limit=5)]
+
+
+def late_talk(sqlite: SqlRecordStore, owner: Owner, clock: Clock) -> None:
+    """A call whose question arrives after the answer to it, and after what was said next."""
+    at = datetime(2026, 1, 1, 10, tzinfo=UTC)
+    lines = (
+        (0, "assistant", "Good morning"),
+        (20, "assistant", "Dark green"),
+        (30, "assistant", "It is raining here"),
+        (40, "assistant", "Anything else about the weather"),
+        (10, "user", "Which colour should the shed have"),
+    )
+    for seconds, role, words in lines:
+        said = NewMessage(role, words, f"m{seconds}", at + timedelta(seconds=seconds))  # type: ignore[arg-type]
+        record(sqlite, owner, [said], Target(external_id="call"), clock)
+
+
+def test_neighbours_are_those_in_time(sqlite: SqlRecordStore, owner: Owner, clock: Clock) -> None:
+    late_talk(sqlite, owner, clock)
+    recall = Recall(sqlite, None, None, clock, counter=EstimatedTokens())
+    names = [name for name, _ in found(recall, owner, "colour of the shed")]
+    assert (names[0], names[-1]) == ("m10", "m40")
+    (stretch,) = recall.topic(owner, TopicRequest("colour of the shed", window=1)).stretches
+    assert [m.content for m in stretch.messages][:3] == [
+        "Good morning",
+        "Which colour should the shed have",
+        "Dark green",
+    ]
+    assert (stretch.from_seq, stretch.to_seq) == (1, 5)
 
 
 @pytest.mark.parametrize("budget", [60, 200, 500, 1500])
