@@ -39,6 +39,11 @@ WRITING = """- After each turn, call record_messages: the user's message, your a
 """
 
 
+def instructions(*, writing: bool) -> str:
+    """What a model is told of the server; without `writing` nothing that it may not do."""
+    return INSTRUCTIONS.format(writing=WRITING if writing else "")
+
+
 def build_server(
     memory: LazyMemory,
     *,
@@ -70,7 +75,7 @@ def build_server(
             name="backstory",
             title="Backstory",
             description="Durable memory: records conversations, finds them again, and knows the user.",
-            instructions=INSTRUCTIONS.format(writing="" if tool_set == "recall" else WRITING),
+            instructions=instructions(writing=tool_set != "recall"),
             version=__version__,
             tools=bound(tool_set, calls, also),
             lifespan=lifespan,

@@ -1,9 +1,9 @@
 """The one ASGI application: what stands before every request, and which path leads where."""
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -22,13 +22,16 @@ from server.http.auth import Authenticate, OwnTokens, either, identify
 from server.http.connections import Connections, Placed
 from server.http.health import Health, Probes
 from server.http.limits import BodyLimit, Buckets, RateLimit
+from server.http.manners import tidied
 from server.http.metrics import Metrics
+from server.http.nesting import SayNesting
 from server.http.observing import Observe
-from server.http.origins import GuardNames, Names, with_cors
+from server.http.origins import Cors, GuardNames, Names
 from server.http.principal import Principal
 from server.http.problems import problem_response
 from server.http.traffic import Traffic
 from server.http.transports import Transports
+from server.identity import Right
 from server.settings import HttpSettings
 
 log = logging.getLogger("backstory.http")
@@ -44,7 +47,7 @@ Route = Callable[[Scope, Receive, Send], Awaitable[None]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """What the application is made of. `api` answers below /api/v1; `tokens` is None where no token is asked for, and
-    every request is then `local`'s."""
+    every request is then `local`'s; `rights` are those without which a tool is not shown."""
 
     settings: HttpSettings
     host: str
@@ -55,7 +58,7 @@ class Site:
     local: Principal | None
     probes: Probes
     metrics: Metrics
-    for_bridges: frozenset[str] = frozenset()
+    rights: Mapping[str, frozenset[Right]] = field(default_factory=dict)
 
 
 class Application:
@@ -77,22 +80,26 @@ class Application:
             session_idle_seconds=http.session_idle,
             max_sessions=MAX_SESSIONS,
             streams_per_token=http.max_streams,
-            for_bridges=site.for_bridges,
+            rights=site.rights,
         )
         self._routes = self._table()
         self._lifespan = Starlette(lifespan=self._run)
         self._guarded = self._guard(self._route)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (self._lifespan if scope["type"] == "lifespan" else self._guarded)(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        else:
+            await self._guarded(tidied(scope), receive, send)
 
     def _guard(self, inner: ASGIApp) -> ASGIApp:
         """From the inside out: sizes, rates, tokens, names, and what is seen of it all."""
         http = self.site.settings
-        app: ASGIApp = RateLimit(BodyLimit(inner, http.max_body), Buckets(http.rate_per_minute, http.rate_burst))
+        app: ASGIApp = BodyLimit(SayNesting(inner), http.max_body)
+        app = RateLimit(app, Buckets(http.rate_per_minute, http.rate_burst))
         app = self._authenticated(app)
-        app = with_cors(app, http.allowed_origins)
         names = Names.of(self.site.host, http.public_url, http.allowed_hosts, http.allowed_origins)
+        app = Cors(app, names)
         app = GuardNames(app, names, health.PATHS)
         app = Observe(app, traffic=self.traffic, metrics=self.metrics, health=health.PATHS)
         if http.trusted_proxies:
@@ -110,7 +117,7 @@ class Application:
         if site.oauth is not None:
             public = health.PATHS | frozenset(oauth.metadata_routes(site.oauth.issuer, None))
             where = self._metadata_url
-        return Authenticate(
+        asking = Authenticate(
             app,
             verify=either(site.tokens, site.oauth),
             public=public,
@@ -118,6 +125,7 @@ class Application:
             attempts=Buckets(BAD_TOKENS_A_MINUTE, BAD_TOKENS_A_MINUTE),
             told=frozenset({health.READY}),
         )
+        return NoDiscovery(asking, documents=public)
 
     def _metadata_url(self, scope: Scope) -> str:
         return oauth.metadata_url(scope, self.site.settings.public_url)
@@ -127,7 +135,6 @@ class Application:
             "/mcp": self.transports.streamable,
             "/sse": self.transports.sse,
             "/messages": self.transports.messages,
-            "/messages/": self.transports.messages,
             "/healthz": answered("/healthz", partial(_answer_now, lambda _: self.health.alive())),
             "/readyz": answered(health.READY, self.health.ready),
             "/metrics": answered("/metrics", lambda _: self.health.measured()),
@@ -208,6 +215,24 @@ class AsLocal:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         identify(scope, self._local)
         await self._app(scope, receive, send)
+
+
+class NoDiscovery:
+    """ASGI middleware: where a client looks for an authorization server and there is none, nothing is there, for
+    anybody. A 401 there would begin what cannot end."""
+
+    def __init__(self, app: ASGIApp, documents: frozenset[str]) -> None:
+        self._app = app
+        self._documents = documents
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if scope["type"] != "http" or path in self._documents or not oauth.looks_for_a_server(path):
+            await self._app(scope, receive, send)
+            return
+        await problem_response(404, "Nothing is published here; send a token as 'Authorization: Bearer …'.")(
+            scope, receive, send
+        )
 
 
 def answered(path: str, handle: Callable[[Request], Awaitable[Response]]) -> Route:

@@ -32,6 +32,7 @@ MAX_OWNERS = 20_000
 MAX_DOCUMENT = 1_000_000
 ENDPOINTS = ("/mcp", "/sse", "/api/v1")
 METADATA_PATH = "/.well-known/oauth-protected-resource"
+FALLBACKS = frozenset({"/authorize", "/token", "/register"})
 
 Fetch = Callable[[str], Any]
 
@@ -213,6 +214,12 @@ def _fitting(key: jwt.PyJWK) -> tuple[str, ...]:
 
 def _is_id(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable() and value == value.strip()
+
+
+def looks_for_a_server(path: str) -> bool:
+    """Whether a client asks where, or as if here, it can register and be given a token (RFC 8414, RFC 9728, and the
+    protocol's own addresses for where neither is found)."""
+    return ".well-known" in path.split("/") or path in FALLBACKS
 
 
 def metadata_url(scope: Scope, public_url: str | None) -> str:

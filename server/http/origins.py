@@ -13,10 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server.http.problems import problem_response
 
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
-REQUEST_HEADERS = (
-    *("Authorization", "Content-Type", "Accept", "If-Match", "If-None-Match", "Last-Event-ID"),
-    *("Mcp-Session-Id", "MCP-Protocol-Version", "Mcp-Method", "Mcp-Name"),
-)
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 ANSWER_HEADERS = (
     *("ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-Id"),
     *("Mcp-Session-Id", "MCP-Protocol-Version"),
@@ -118,16 +115,25 @@ class GuardNames:
             await self._app(scope, receive, send)
 
 
-def with_cors(app: ASGIApp, origins: Iterable[str]) -> ASGIApp:
-    """Adds CORS answers for the configured origins; without any, browsers keep other sites' pages out."""
-    allowed = [o.rstrip("/") for o in origins]
-    if not allowed:
-        return app
-    return CORSMiddleware(
-        app,
-        allow_origins=allowed,
-        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=REQUEST_HEADERS,
-        expose_headers=ANSWER_HEADERS,
-        max_age=600,
-    )
+class Cors:
+    """ASGI middleware: pages of other origins that may call are told so, before they call as well."""
+
+    def __init__(self, app: ASGIApp, names: Names) -> None:
+        self._app = app
+        self._names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        origin = headers.get("origin")
+        app = self._app
+        if origin is not None and self._names.admits_origin(origin, headers.get("host", "")):
+            app = CORSMiddleware(
+                app,
+                allow_origins=[origin],
+                allow_methods=METHODS,
+                allow_headers=["*"],
+                allow_private_network=True,
+                expose_headers=ANSWER_HEADERS,
+                max_age=600,
+            )
+        await app(scope, receive, send)

@@ -33,7 +33,7 @@ from server.http.tracing import start_tracing
 from server.identity import LOCAL_RIGHTS
 from server.opening import LazyMemory
 from server.settings import HttpSettings, Settings
-from server.tools import FOR_BRIDGES
+from server.tools import FOR_BRIDGES, needed_rights
 
 if TYPE_CHECKING:
     from server.parts import Parts
@@ -140,7 +140,7 @@ def build_application(settings: Settings, memory: LazyMemory, **options: Any) ->
             local=None if tokens is not None else Principal(settings.owner, LOCAL_RIGHTS, "local"),
             probes=Probes(lambda: memory.wait().store.head(), lambda: index_lag(memory.wait()), settings.data_dir),
             metrics=metrics,
-            for_bridges=frozenset(spec.name for spec in also),
+            rights=needed_rights(settings.tools),
         )
     )
 

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,11 +23,14 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import Message, Receive, Scope, Send
 
+from server.app import instructions
+from server.http.manners import JsonAsAsked, settled
 from server.http.metrics import Metrics
 from server.http.observing import requests_log
 from server.http.principal import principal_of
 from server.http.problems import problem_response
 from server.http.traffic import Traffic
+from server.identity import Right
 from server.protocol.pacing import Crowd, Pacing
 from server.protocol.sdk_privates import has_tool, lifespan_state_of, lowlevel_of, serve_without_session, serves_session
 
@@ -37,6 +41,8 @@ MAX_POSTING = 64
 SSE_CALLS_AT_ONCE = 4
 """Calls of one SSE stream that are worked on: more than one client has, so few that unread answers stay small."""
 LISTEN = "subscriptions/listen"
+FOR_CALLERS = frozenset({"initialize", "server/discover", "tools/list"})
+"""What is answered differs with the caller's rights."""
 
 
 @dataclass(slots=True)
@@ -50,7 +56,7 @@ class Transports:
     session_idle_seconds: float
     max_sessions: int
     streams_per_token: int
-    for_bridges: frozenset[str] = frozenset()
+    rights: Mapping[str, frozenset[Right]] = field(default_factory=dict)
     manager: StreamableHTTPSessionManager = field(init=False)
     _sse: SseServerTransport = field(init=False)
     _ended: OrderedDict[str, None] = field(default_factory=OrderedDict)
@@ -61,6 +67,7 @@ class Transports:
         lowlevel = lowlevel_of(self.server)
         self.manager = StreamableHTTPSessionManager(
             lowlevel,
+            json_response=JsonAsAsked(),  # type: ignore[arg-type]  # bool cannot be subclassed
             session_idle_timeout=self.session_idle_seconds,
             max_sessions=self.max_sessions,
             max_request_body_size=self.max_body,
@@ -78,6 +85,8 @@ class Transports:
         if scope["method"] == "GET":
             await self._streaming("http", self.manager.handle_request, scope, receive, send)
             return
+        if scope["method"] == "POST":
+            scope, send = settled(scope, send, modern=_is_modern(scope))
         with self.traffic.work() as work:
             scope["backstory.log"]["work"] = work
             if self._is_orphan(scope):
@@ -183,14 +192,17 @@ class Transports:
             _note_call(_entry(ctx), method, name, outcome, seconds)
 
     def _for_caller(self, ctx: ServerRequestContext[Any, Any], result: HandlerResult) -> HandlerResult:
-        """Lists the tools that are for bridges to bridges alone."""
-        if ctx.method != "tools/list" or not isinstance(result, dict) or "tools" not in result:
+        """Shows each caller the tools that it may call, and tells of those alone; what differs so is nobody else's."""
+        if ctx.method not in FOR_CALLERS or not isinstance(result, dict):
             return result
-        if "act-as" in principal_of(ctx).rights:
-            listed = result["tools"]
-        else:
-            listed = [tool for tool in result["tools"] if tool["name"] not in self.for_bridges]
-        return {**result, "tools": listed, **({"cacheScope": "private"} if "cacheScope" in result else {})}
+        rights = principal_of(ctx).rights
+        changed: dict[str, Any] = {"cacheScope": "private"} if "cacheScope" in result else {}
+        if "tools" in result:
+            needed = self.rights
+            changed["tools"] = [tool for tool in result["tools"] if needed.get(tool["name"], rights) <= rights]
+        if "instructions" in result and "write" not in rights:
+            changed["instructions"] = instructions(writing=False)
+        return {**result, **changed}
 
     async def _listen(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """A listening request is a stream: nobody waits for its end, and it ends with its token or the server."""
@@ -208,6 +220,12 @@ class Transports:
         given = (ctx.params or {}).get("name")
         named = ctx.method == "tools/call" and isinstance(given, str) and has_tool(self.server, given)
         return str(given) if named else ""
+
+
+def _is_modern(scope: Scope) -> bool:
+    """As the manager tells the eras apart, by the header alone."""
+    version = Headers(scope=scope).get(MCP_PROTOCOL_VERSION_HEADER)
+    return version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS
 
 
 def _stream_of(scope: Scope) -> UUID | None:

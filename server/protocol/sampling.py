@@ -51,9 +51,13 @@ def asked_up_to(context: Context[Any, Any]) -> int | None:
 
 
 def can_sample(context: Context[Any, Any]) -> bool:
-    """Whether the client offers its model."""
+    """Whether the client offers its model, and can be asked: who takes JSON alone hears nothing before the answer."""
     offered = context.client_capabilities
-    return offered is not None and offered.sampling is not None
+    if offered is None or offered.sampling is None:
+        return False
+    http = context.request_context.request
+    modern = (context.protocol_version or "") >= HANDSHAKE_ERA_ENDS
+    return modern or http is None or not http.scope.get("backstory.json_alone", False)
 
 
 async def ask_model(context: Context[Any, Any], question: Question) -> ModelAnswer | InputRequiredResult:

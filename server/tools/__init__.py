@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from server.calling import Calls
+from server.identity import Right
 from server.settings import ToolSet
 from server.tools.archive_session import archive_session
 from server.tools.get_context_around_topic import get_context_around_topic
@@ -33,6 +34,12 @@ FULL = (*AGENT, set_memory_strategy, identify_user)
 TOOL_SETS: Mapping[ToolSet, tuple[Spec, ...]] = {"recall": RECALL, "agent": AGENT, "full": FULL}
 FOR_BRIDGES: Mapping[ToolSet, tuple[Spec, ...]] = {"recall": (), "agent": (identify_user,), "full": ()}
 """What those who act for others are given beside a set, and nobody else is shown."""
+
+
+def needed_rights(tool_set: ToolSet) -> Mapping[str, frozenset[Right]]:
+    """By name, the rights without which a tool is not shown: the one that calling it asks for, and a bridge's."""
+    own: dict[str, frozenset[Right]] = {spec.name: frozenset({spec.right}) for spec in TOOL_SETS[tool_set]}
+    return own | {spec.name: frozenset({spec.right, "act-as"}) for spec in FOR_BRIDGES[tool_set]}
 
 
 def bound(tool_set: ToolSet, calls: Calls, also: Iterable[Spec] = ()) -> list[MemoryTool]:

@@ -26,7 +26,7 @@ PATHS = [
         "/api/v1/openapi.json",
         "/api/v1/nope",
     ),
-    *("/", "/history", "/nope", "/.well-known/oauth-protected-resource", "/healthz/", "/HEALTHZ", "/readyz/x"),
+    *("/", "/history", "/nope", "/well-known", "/healthz/", "/HEALTHZ", "/readyz/x"),
     *("//healthz", "/healthz/../mcp"),
 ]
 
