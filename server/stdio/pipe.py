@@ -8,7 +8,10 @@ import select
 from collections.abc import Callable
 from io import TextIOWrapper
 
+from server.protocol.nesting import TOO_DEEP, outline, too_deep
+
 log = logging.getLogger("backstory.stdio")
+_MARK = "\ufeff"
 # json.dumps writes a character beyond the first plane as two escapes, high then low; either alone is half of one.
 _HALF_A_CHARACTER = re.compile(r"\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\ud[89ab][0-9a-f]{2})\\ud[c-f]")
 
@@ -53,14 +56,21 @@ class WireOut(TextIOWrapper):
 class WireIn(TextIOWrapper):
     """The protocol's input. `ended` is called, and waited for, before its end is reported.
 
-    A line that is no message is refused here: the SDK would drop it, and its sender would wait for ever.
+    A line that is no message is refused here: the SDK would drop it, and its sender would wait for ever. A byte order
+    mark is no part of a line; input in UTF-16 has no lines, and ends here.
     """
 
     ended: Callable[[], None]
     out: WireOut
+    begun = False
 
     def readline(self, size: int = -1, /) -> str:  # type: ignore[override]  # as TextIOWrapper's own
         while line := super().readline(size):
+            if not self.begun and _is_utf16(line):
+                log.error("Standard input is UTF-16; send UTF-8, one JSON-RPC message a line")
+                break
+            self.begun = True
+            line = line.removeprefix(_MARK)
             if (refusal := _refusal_of(line)) is None:
                 return line
             if refusal:
@@ -80,6 +90,11 @@ def open_wire(
     return into, out
 
 
+def _is_utf16(line: str) -> bool:
+    """Whether the first line, read as UTF-8, is UTF-16, with or without its byte order mark; no JSON holds a NUL."""
+    return "\0" in line and line.startswith(("\ufffd\ufffd", "{", "\0{"))
+
+
 def _refusal_of(line: str) -> str | None:
     """None for a line that is a message; else the answer to it, '' where it says nobody to answer to."""
     from mcp.types import jsonrpc_message_adapter
@@ -95,16 +110,22 @@ def _refusal_of(line: str) -> str | None:
 
 
 def _refused(line: str) -> str:
+    deep = too_deep(line)
     try:
-        message = json.loads(line)
-    except (ValueError, RecursionError):
+        message = outline(line) if deep else json.loads(line)
+    except ValueError:
         log.warning("A line on standard input is not JSON; it was left out")
         return ""
     number = message.get("id") if isinstance(message, dict) and "method" in message else None
     if not isinstance(number, str | int) or isinstance(number, bool):
         log.warning("A line on standard input is no JSON-RPC message; it was left out")
         return ""
-    why = "This is no JSON-RPC 2.0 request; `params` must be an object, and `jsonrpc` '2.0'."
+    return json.dumps({"jsonrpc": "2.0", "id": number, "error": {"code": -32600, "message": _why(message, deep)}})
+
+
+def _why(message: dict[str, object], deep: bool) -> str:
+    if deep:
+        return TOO_DEEP
     if _HALF_A_CHARACTER.search(json.dumps(message)):
-        why = "The request holds half of a surrogate pair, which is no character; send whole characters."
-    return json.dumps({"jsonrpc": "2.0", "id": number, "error": {"code": -32600, "message": why}})
+        return "The request holds half of a surrogate pair, which is no character; send whole characters."
+    return "This is no JSON-RPC 2.0 request; `params` must be an object, and `jsonrpc` '2.0'."

@@ -352,6 +352,45 @@ def test_a_request_that_is_none_is_answered(tmp_path: Path) -> None:
         assert "JSON-RPC 2.0" in server.answer("x")["error"]["message"]
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_byte_order_mark_is_no_part_of_a_line(tmp_path: Path, end: bytes) -> None:
+    with Server(tmp_path / "data") as server:
+        hello = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO}).encode()
+        server.stdin.write(b"\xef\xbb\xbf" + hello + end)
+        server.stdin.write(b"\xef\xbb\xbf" + b'{"jsonrpc":"2.0","method":"notifications/initialized"}' + end)
+        server.stdin.write(b'{"jsonrpc":"2.0","id":2,"method":"tools/list"}' + end)
+        server.stdin.flush()
+        assert server.answer(1)["result"]["serverInfo"]["name"] == "backstory"
+        assert server.answer(2)["result"]["tools"]
+        assert server.end()[0] == 0
+        assert server.errors.read_text() == ""
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_refused_in_one_line(tmp_path: Path, encoding: str) -> None:
+    with Server(tmp_path / "data") as server:
+        hello = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO})
+        server.stdin.write((hello + "\r\n").encode(encoding))
+        server.stdin.flush()
+        assert server.stdout.read() == b""
+        assert server.process.wait(10) == 0
+        told = server.errors.read_text().splitlines()
+    assert len(told) == 1
+    assert "Standard input is UTF-16; send UTF-8" in told[0]
+
+
+@pytest.mark.parametrize("levels", [250, 5_000, 100_000])
+def test_a_request_nested_too_deeply_is_told_so(tmp_path: Path, levels: int) -> None:
+    with Server(tmp_path / "data") as server:
+        server.initialize()
+        values = '{"a":' * levels + "1" + "}" * levels
+        params = '{"name":"upsert_user_context","arguments":{"values":' + values + "}}"
+        server.write('{"jsonrpc":"2.0","id":"deep","method":"tools/call","params":' + params + "}")
+        error = server.answer("deep")["error"]
+        assert error["message"] == "The JSON is nested too deeply; at most 200 levels of lists and objects are allowed."
+        assert server.call("get_user_context")["structuredContent"]["entries"] == []
+
+
 def test_a_bad_setting_is_one_sentence_and_no_protocol(tmp_path: Path) -> None:
     with Server(tmp_path / "data", BACKSTORY_LOG_LEVEL="LOUD") as server:
         assert server.process.wait(20) == 2
