@@ -3,6 +3,7 @@
 import base64
 import binascii
 import ipaddress
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,12 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}")
 _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
 _CLAIM = re.compile(r"[\x21-\x7e]{1,200}")
 _HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
+# ${NAME}, in some hosts ${env:NAME}; %NAME%; $NAME, in PowerShell $env:NAME. What else begins like one names no
+# variable: ${workspaceFolder is not closed, ${input:dir} asks, $(pwd) is a command.
+_PLACEHOLDER = re.compile(
+    r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)\}|%([A-Za-z_][A-Za-z0-9_]*)%|\$(?:env:)?([A-Za-z_][A-Za-z0-9_]*)"
+    r"|\$\{[^{}/\\]*\}?|\$\("
+)
 _ID_RULE: Final = "allowed are 1 to 128 letters, digits and . _ @ + : -, starting with a letter or digit"
 
 
@@ -76,11 +83,41 @@ def identifier(text: str) -> str:
     return text
 
 
+def filled(text: str) -> str:
+    """`text` with the values of the variables that it names: as ${NAME}, ${env:NAME}, $NAME or %NAME%. Errors: Rejected
+    for one that has none, since a host that fills in nothing would else get a folder of that very name."""
+
+    def value(found: re.Match[str]) -> str:
+        name = next((group for group in found.groups() if group), "")
+        known = os.environ.get(name, "")
+        if not known or _PLACEHOLDER.search(known):
+            raise _reject(
+                f"is {shown(text)}, where nothing stands for {shown(found[0])}",
+                "give a whole path, or set that variable",
+            )
+        return known
+
+    return _PLACEHOLDER.sub(value, text)
+
+
+def located(text: str) -> Path:
+    """An absolute path, with variables and the home directory filled in. Errors: Rejected."""
+    try:
+        path = Path(filled(text)).expanduser().absolute()
+    except (RuntimeError, OSError):  # no such user, no home, no current directory
+        raise _reject(f"is {shown(text)}, which leads nowhere here", "give a whole path") from None
+    if "~" in path.parts:
+        raise _reject(f"is {shown(text)}, where ~ does not stand first", "give a whole path")
+    return path
+
+
 def directory(text: str) -> Path:
     """A directory that is there, or can be made."""
     if "\0" in text:
         raise _reject("holds a NUL character", "give the path of a directory")
-    path = Path(text).expanduser().absolute()
+    if "://" in text:
+        raise _reject(f"is {shown(text)}, which is an address", "give the path of a directory")
+    path = located(text)
     if path.exists() and not path.is_dir():
         raise _reject(f"is {shown(text)}, which is no directory", "give a directory, or a path that can become one")
     return path
@@ -93,6 +130,9 @@ def database(text: str) -> Secret:
         raise _reject(
             "is no database URL that can be used", "allowed are sqlite:////path/to/file and postgresql://user@host/name"
         )
+    start, slashes, path = text.partition(":///")
+    if scheme == "sqlite" and slashes and ("~" in path or _PLACEHOLDER.search(path)):
+        return Secret(f"{start}{slashes}{located(path)}")
     return Secret(text)
 
 
@@ -102,7 +142,7 @@ def index(text: str) -> str:
     if found:
         if scheme not in ("s3", "gs", "az", "s3+ddb"):
             raise _reject(f"is {shown(text)}", "allowed are a path and s3://, gs:// or az:// addresses")
-        return text
+        return filled(text)
     return str(directory(text))
 
 
@@ -207,7 +247,7 @@ def network(text: str) -> str:
 
 def file(text: str) -> Path:
     """A file that is there."""
-    path = Path(text).expanduser().absolute()
+    path = located(text)
     if not path.is_file():
         raise _reject(f"is {shown(text)}", "give the path of a PEM file")
     return path
@@ -222,9 +262,9 @@ def claim(text: str) -> str:
 
 def tokenizer(text: str) -> str:
     """A tokenizer.json file (or the folder that holds one), or the name of a tokenizer at the hub."""
-    path = Path(text).expanduser()
+    path = located(text)
     if path.is_file() or (path / "tokenizer.json").is_file():
-        return str(path.absolute())
+        return str(path)
     if path.suffix == ".json" or not _HUB_NAME.fullmatch(text):
         raise _reject(f"is {shown(text)}", "give the path of a tokenizer.json file, or the name of a hub's model")
     return text

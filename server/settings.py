@@ -231,7 +231,11 @@ def _read_toml(path: Path) -> dict[str, str]:
 def _default_data_dir() -> Path:
     from platformdirs import user_data_path
 
-    return user_data_path("backstory", appauthor=False)
+    try:
+        return kinds.directory(str(user_data_path("backstory", appauthor=False)))
+    except (RuntimeError, kinds.Rejected):
+        why = "is not set, and this user has no home that the usual place could be in"
+        raise Invalid("BACKSTORY_DATA_DIR", why, "set it to the path of a directory") from None
 
 
 def _check_together(settings: Settings) -> None:

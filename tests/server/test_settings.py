@@ -120,3 +120,79 @@ def test_no_secret_is_ever_shown(tmp_path: Path) -> None:
     assert settings.openai_api_key == Secret("hunter2")
     assert settings.openai_api_key is not None
     assert settings.openai_api_key.reveal() == "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("~/memory", "/home/ann/memory"),
+        ("~", "/home/ann"),
+        ("$HOME/memory", "/home/ann/memory"),
+        ("${HOME}/memory", "/home/ann/memory"),
+        ("${env:HOME}/memory", "/home/ann/memory"),
+        ("$env:HOME/memory", "/home/ann/memory"),
+        ("%HOME%/memory", "/home/ann/memory"),
+        ("/srv/per%20cent#tag?", "/srv/per%20cent#tag?"),
+        ("/srv/costs $5 & 100%", "/srv/costs $5 & 100%"),
+        ("/srv/a~1", "/srv/a~1"),
+    ],
+)
+def test_what_stands_for_a_part_of_a_path_is_filled_in(monkeypatch: pytest.MonkeyPatch, text: str, path: str) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert Settings.load({"data_dir": text}, {}).data_dir == Path(path)
+    assert Settings.load({"index_uri": text, "data_dir": "/srv"}, {}).index_location == path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("${workspaceFolder}/memory", "${input:dir}", "${NOWHERE}", "$NEST/x", "%APPDATA%\\memory", "%NOWHERE%/x"),
+        *(
+            "${HOME",
+            "$(pwd)/memory",
+            "${HOME:-/tmp}/x",
+            "~nobody-of-this-name/x",
+            "/srv/~/memory",
+            "file:///srv/memory",
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["data_dir", "index_uri", "tls_certificate", "tokenizer", "database_url"])
+def test_what_nothing_stands_for_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    for unset in ("APPDATA", "NOWHERE", "workspaceFolder"):
+        monkeypatch.delenv(unset, raising=False)
+    monkeypatch.setenv("NEST", "${NEST}")
+    flags = {"data_dir": "/srv", name: f"sqlite:///{text}" if name == "database_url" else text}
+    if name == "database_url" and "://" in text:
+        return
+    with pytest.raises(Invalid) as refused:
+        Settings.load(flags, {})
+    assert str(refused.value).startswith("--" + name.replace("_", "-"))
+
+
+def test_a_sqlite_file_and_a_bucket_are_filled_in_as_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    (tmp_path / "backstory.toml").write_text("index_uri = 's3://${HOME}'\n")
+    env = {"BACKSTORY_DATA_DIR": str(tmp_path), "BACKSTORY_DATABASE_URL": "sqlite:///~/record.db"}
+    settings = Settings.load(environ=env)
+    assert settings.database_label.endswith("/home/ann/record.db")
+    assert settings.index_uri == "s3:///home/ann"
+    with_password = "postgresql://ann:pa$$word%40x@db/name"
+    database = Settings.load({"database_url": with_password, "data_dir": "/srv"}, {}).database_url
+    assert database is not None
+    assert database.reveal() == with_password
+
+
+@pytest.mark.parametrize("place", ["~/.local/share/backstory", "${HOME}/.local/share/backstory", None])
+def test_the_usual_place_is_never_a_folder_of_a_literal_name(
+    monkeypatch: pytest.MonkeyPatch, place: str | None
+) -> None:
+    def usual(*_: object, **__: object) -> Path:
+        if place is None:
+            raise RuntimeError("could not determine the home directory")
+        return Path(place)
+
+    monkeypatch.setattr("platformdirs.user_data_path", usual)
+    monkeypatch.setenv("HOME", "~")
+    with pytest.raises(Invalid, match="BACKSTORY_DATA_DIR is not set, and this user has no home"):
+        Settings.load(environ={})
