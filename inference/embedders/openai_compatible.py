@@ -53,13 +53,23 @@ class OpenAICompatible:
         self.name = f"openai:{model}"
         self._model = model
         self._host = urlsplit(base_url or _OPENAI).netloc.rpartition("@")[2]
-        self._client = openai.OpenAI(base_url=base_url or _OPENAI, api_key=api_key or "none")
+        self._client = self._made(base_url or _OPENAI, api_key or "none")
         self._patient = self._client.with_options(timeout=passage_seconds, max_retries=retries)
         self._hasty = self._client.with_options(timeout=query_seconds, max_retries=0)
         self._dimension = _KNOWN_DIMENSIONS.get(model) if base_url in (None, _OPENAI) else None
         self._probing = Lock()
         self._away_until = 0.0
         self._queries = RecentQueries(self._embed_query)
+
+    def _made(self, base_url: str, api_key: str) -> openai.OpenAI:
+        """Errors: Unavailable, since a proxy of the environment may be one that the library does not speak to."""
+        try:
+            return openai.OpenAI(base_url=base_url, api_key=api_key)
+        except Exception as error:  # of whatever kind: ImportError, ValueError, the transport's own
+            why = (
+                f"its client cannot be made ({type(error).__name__}), for which HTTP_PROXY, HTTPS_PROXY or ALL_PROXY is"
+            )
+            raise Unavailable(self._sentence(f"{why} the usual cause")) from error
 
     @property
     def dimension(self) -> int:

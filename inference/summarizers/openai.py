@@ -145,7 +145,11 @@ class OpenAISummarizer:
             if self._client is None:
                 import openai
 
-                self._client = openai.OpenAI(base_url=self._base_url, api_key=self._api_key)
+                try:
+                    self._client = openai.OpenAI(base_url=self._base_url, api_key=self._api_key)
+                except Exception as error:  # of whatever kind, such as for a proxy that the library does not speak to
+                    why = f"its client cannot be made ({type(error).__name__})"
+                    raise Unavailable(f"{why}; look at HTTP_PROXY, HTTPS_PROXY and ALL_PROXY") from error
             return self._client
 
 

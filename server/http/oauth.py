@@ -63,7 +63,7 @@ def fetch_json(url: str) -> Any:
             if len(answer.content) > MAX_DOCUMENT:
                 raise ValueError("the document is too large")
             return json.loads(answer.content)
-    except (httpx2.HTTPError, ValueError) as bad:
+    except (httpx2.HTTPError, httpx2.InvalidURL, ImportError, ValueError) as bad:  # the last for an odd proxy
         log.warning("%s could not be read (%s)", url, type(bad).__name__)
         raise Unavailable("The keys of the authorization server cannot be reached; try again shortly.") from bad
 

@@ -8,15 +8,17 @@ import socket
 import ssl
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import uvicorn
 
-from memory.errors import Invalid
+from memory.errors import Invalid, Unavailable
 from memory.model import Owner
 from memory.people.identities import register
+from memory.text.plain import one_line
 from server.app import build_memory, build_server
 from server.http import oauth
 from server.http.application import Application, Site
@@ -54,7 +56,7 @@ def serve(settings: Settings) -> NoReturn:
     """Serves over HTTP until told to stop, then ends the process. Errors: BackstoryError before anything listens."""
     sys.setswitchinterval(SWITCH_SECONDS)
     log_as_json(settings.log_level)
-    send_spans = start_tracing() if settings.http.traces == "otlp" else None
+    send_spans = traced() if settings.http.traces == "otlp" else None
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end_now)  # until the server has its own handlers, and again after it has ended
     check_certificate(settings.http)
@@ -69,6 +71,33 @@ def serve(settings: Settings) -> NoReturn:
         if send_spans is not None:
             send_spans()
     os._exit(0)
+
+
+def traced() -> Callable[[], None] | None:
+    """Sends spans, where that can be; else says why not, since what is remembered does not depend on it."""
+    try:
+        return start_tracing()
+    except Unavailable as missing:
+        log.warning("%s Nothing is traced.", missing)
+    except Exception as error:
+        log.warning(
+            "Tracing cannot start (%s: %s). Nothing is traced.", type(error).__name__, one_line(str(error), 200)
+        )
+    return None
+
+
+def fitting_loop() -> Literal["uvloop", "asyncio"]:
+    """The faster event loop where it works, else Python's own."""
+    try:
+        import uvloop
+
+        uvloop.new_event_loop().close()
+    except ModuleNotFoundError:
+        return "asyncio"
+    except Exception as error:
+        log.warning("uvloop does not load (%s); Python's own event loop serves.", type(error).__name__)
+        return "asyncio"
+    return "uvloop"
 
 
 def end_now(number: int, _: FrameType | None) -> None:
@@ -187,6 +216,7 @@ class Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 lifespan="on",
+                loop=fitting_loop(),
                 http=Connection,
                 timeout_graceful_shutdown=1,
                 timeout_keep_alive=IDLE_SECONDS,
