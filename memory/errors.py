@@ -1,5 +1,7 @@
 """Domain errors. Each composes its own sentence: what was wrong, and what would be right."""
 
+from collections.abc import Sequence
+
 
 class BackstoryError(Exception):
     """Base of every error that a caller may see; its text is safe to show."""
@@ -19,6 +21,14 @@ class Invalid(BackstoryError):
 
     def __init__(self, what: str, why: str, allowed: str) -> None:
         super().__init__(f"{what} {why}; {allowed}.")
+
+
+class NoSessionOpen(Invalid):
+    """A session that is open is meant, and none is in that scope; `elsewhere` tells of those of other scopes."""
+
+    def __init__(self, where: str, elsewhere: Sequence[str]) -> None:
+        allowed = f"open is {', '.join(elsewhere)}: give its id" if elsewhere else "give the id of a session"
+        super().__init__("session_id", f"is missing, and no session is open {where}", allowed)
 
 
 class TooLarge(Invalid):

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from memory.errors import Invalid, NotFound, shown
+from memory.errors import Invalid, shown
 from memory.model import KNOBS, Json, Message, Mode, Owner, Strategy, Summary
 from memory.ports import Records, RecordStore, TokenCounter
-from memory.record.sessions import existing
+from memory.record.sessions import existing, open_now
 from memory.record.validation import check_choice, check_name
 from memory.text.turns import calls, last_turns, total_cost, user_turns, within, without_orphans
 from memory.text.wording import result_left_out, summary_text
@@ -180,9 +180,7 @@ def _named(records: Records, level: Level, name: str | None) -> tuple[str, str |
             raise Invalid("agent", "is missing", "give its name for the level agent")
         check_name("agent", name)
         return name, name
-    session = records.open_session(None) if name is None else existing(records, name)
-    if session is None:
-        raise NotFound("session", "open now")
+    session = open_now(records) if name is None else existing(records, name)
     return session.session_id, session.agent
 
 

@@ -4,12 +4,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from memory.errors import Conflict, Invalid, NotFound, shown
+from memory.errors import Conflict, Invalid, NoSessionOpen, NotFound, shown
 from memory.ids import new_id
 from memory.model import SESSIONS_ON_A_PAGE, Channel, Owner, Session, SessionFilter
 from memory.ports import Clock, Records, RecordStore, WritableRecords
 from memory.record.cursors import foreign_cursor, read_cursor, write_cursor
 from memory.record.validation import check_choice, check_name
+
+_NAMED_OPEN = 3
+"""Of the sessions that are open in other scopes, as many as a sentence takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +124,25 @@ def archive(store: RecordStore, owner: Owner, session_id: str | None, clock: Clo
 
 
 def session_to_archive(db: WritableRecords, session_id: str | None) -> Session:
-    if session_id is None:
-        session = db.open_session(None)
-        if session is None:
-            raise Conflict("There is no open session to archive; give the session_id of a project's session.")
+    return open_now(db) if session_id is None else existing(db, session_id)
+
+
+def open_now(records: Records, project_id: str | None = None) -> Session:
+    """The project's open session (None: the open global one). Errors: NoSessionOpen, which names those that are open
+    elsewhere."""
+    if (session := records.open_session(project_id)) is not None:
         return session
-    return existing(db, session_id)
+    elsewhere = records.sessions(SessionFilter(archived=False), _NAMED_OPEN)
+    raise NoSessionOpen(
+        "outside of projects" if project_id is None else f"in project {shown(project_id)}",
+        [_told(session) for session in elsewhere],
+    )
+
+
+def _told(session: Session) -> str:
+    title = f" {shown(session.title, 60)}" if session.title else ""
+    where = "outside of projects" if session.project_id is None else f"in project {shown(session.project_id, 60)}"
+    return f"{session.session_id}{title} {where}"
 
 
 def change(

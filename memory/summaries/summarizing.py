@@ -23,7 +23,7 @@ from memory.model import (
     SummaryDraft,
 )
 from memory.ports import Clock, Records, RecordStore, Summarizer, TokenCounter, WritableRecords
-from memory.record.sessions import existing
+from memory.record.sessions import existing, open_now
 from memory.summaries.folding import Folding, Limit, Made
 from memory.text.turns import cost
 
@@ -336,12 +336,7 @@ class Summarizing:
 
 
 def _session(records: Records, session_id: str | None, project_id: str | None) -> Session:
-    if session_id is not None:
-        return existing(records, session_id)
-    session = records.open_session(project_id)
-    if session is None:
-        raise Invalid("session_id", "is missing, and no session is open", "give the id of a session")
-    return session
+    return open_now(records, project_id) if session_id is None else existing(records, session_id)
 
 
 def _plan(records: Records, session_id: str, to_seq: int | None) -> _Plan:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from memory.errors import Conflict, Invalid, NotFound
+from memory.errors import Conflict, Invalid, NoSessionOpen, NotFound
 from memory.model import NewMessage, Owner, Session, SessionFilter
 from memory.record.recording import record
 from memory.record.sessions import Target, archive, existing, list_page, start
@@ -92,10 +92,10 @@ def test_archiving_ends_a_session_once(store: SqlRecordStore, owner: Owner, cloc
 
 def test_archiving_without_a_name_ends_the_open_global_session(store: SqlRecordStore, owner: Owner, clock: Any) -> None:
     older, newer = (start(store, owner, Target(), clock) for _ in range(2))
-    start(store, owner, Target(project_id="p"), clock)
+    other = start(store, owner, Target(project_id="p", title="Plans"), clock)
     assert archive(store, owner, None, clock).session_id == newer.session_id
     assert archive(store, owner, None, clock).session_id == older.session_id
-    with pytest.raises(Conflict, match="no open session to archive"):
+    with pytest.raises(NoSessionOpen, match=f"open is {other.session_id} 'Plans' in project 'p': give its id"):
         archive(store, owner, None, clock)
 
 
@@ -103,7 +103,7 @@ def test_nobody_archives_what_is_anothers(store: SqlRecordStore, owner: Owner, c
     session = start(store, owner, Target(), clock)
     with pytest.raises(NotFound):
         archive(store, BOB, session.session_id, clock)
-    with pytest.raises(Conflict):
+    with pytest.raises(NoSessionOpen):
         archive(store, BOB, None, clock)
     assert stored(store, owner, session.session_id) == session
 

@@ -9,7 +9,7 @@ import pytest
 from inference.summarizers.extractive import ExtractiveSummarizer
 from inference.summarizers.prompting import prompt_for
 from inference.summarizers.sampling import AskedSummarizer, answered
-from memory.errors import BackstoryError, Conflict, Invalid, NotFound, Unavailable
+from memory.errors import BackstoryError, Conflict, Invalid, NoSessionOpen, NotFound, Unavailable
 from memory.model import Commitment, Fact, Message, NewMessage, Owner, Session, Summary, SummaryDraft
 from memory.ports import RecordStore
 from memory.record.recording import record
@@ -125,7 +125,11 @@ def test_unknown_foreign_empty_and_missing_sessions(
     for name in ("nowhere", theirs.session_id):
         with pytest.raises(NotFound):
             summarizing.summarize(ana, name)
-    with pytest.raises(Invalid, match="no session is open"):
+    with pytest.raises(Invalid, match=r"no session is open outside of projects; give the id of a session\.$"):
+        summarizing.summarize(ana)
+    flat = start(store, ana, Target(project_id="flat-hunt", title="Viewings"), ticking)
+    named = f"open is {flat.session_id} 'Viewings' in project 'flat-hunt': give its id."
+    with pytest.raises(NoSessionOpen, match=named):
         summarizing.summarize(ana)
     empty = start(store, ana, Target(), ticking)
     with pytest.raises(Conflict, match="no messages yet"):
