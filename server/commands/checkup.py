@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from memory.errors import BackstoryError
 from memory.ports import Replica
 from server import __version__
+from server.commands.beginning import FIRST_STEPS, is_empty
 from server.commands.waiting import wait_for_index
 from server.opening import LazyMemory
 from server.record import open_record
@@ -43,6 +44,7 @@ def checkup(settings: Settings, *, repair: bool, audit: bool) -> Iterator[Findin
     yield from _check_directory(settings.data_dir)
     if settings.database_url is None and not settings.database_file.exists():
         yield Finding("database", "note", f"{settings.database_label} does not exist yet; the first start makes it")
+        yield Finding("record", "note", f"nothing is recorded yet; {FIRST_STEPS}")
         return
     database = list(_check_database(settings))
     yield from database
@@ -110,7 +112,8 @@ def _check_memory(settings: Settings, *, repair: bool, audit: bool) -> Iterator[
         memory = lazy.wait()
         with memory.store.read(settings.owner) as records:
             counted = f"{records.message_count():,} messages of user {settings.owner.user_id}"
-        yield Finding("record", "ok", counted)
+        empty = is_empty(memory.store, settings)
+        yield Finding("record", "note", f"{counted}; {FIRST_STEPS}") if empty else Finding("record", "ok", counted)
         yield _check_embedder(memory)
         if repair:
             yield from _repaired(memory)

@@ -10,6 +10,7 @@ from typing import TextIO
 
 import click
 
+from server.commands.beginning import say_if_empty
 from server.commands.opening import opened_record
 from server.commands.options import with_settings
 from server.formats.portions import portions
@@ -38,6 +39,7 @@ def export(form: str, output: Path | None, settings: Settings) -> None:
       backstory export --format jsonl | gzip > memory.jsonl.gz
     """
     with opened_record(settings) as store:
+        say_if_empty(store, settings)
         pieces = FORMATS[form](portions(store, settings.owner))
         with _destination(output) as file:
             for piece in pieces:

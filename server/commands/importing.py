@@ -41,7 +41,8 @@ def import_(
     Examples:
       backstory import history.jsonl
       backstory import --format locomo locomo10.json --wait
-      backstory export --format jsonl -o all.jsonl && backstory --data-dir elsewhere import all.jsonl
+      backstory export --format jsonl -o all.jsonl
+      backstory import all.jsonl --data-dir ./elsewhere
     """
     from server.formats.reading import format_of
 

@@ -9,6 +9,7 @@ from memory.text.plain import minute
 from memory.text.results import NOTHING_FOUND
 from server.calling import Call
 from server.commands.asking import checked
+from server.commands.beginning import say_if_empty
 from server.commands.opening import opened_memory
 from server.commands.options import with_settings
 from server.commands.output import clean, echo_json
@@ -47,6 +48,7 @@ def search(words: tuple[str, ...], as_json: bool, settings: Settings, **options:
     caller = LocalUser(settings.owner)(None, values.pop("user"))
     with opened_memory(settings, background=False) as memory:
         answer: Any = search_conversation_history.handler(Call(memory, caller), **values).data
+        empty = not answer.hits and say_if_empty(memory.store, settings)
     if as_json:
         echo_json(answer.model_dump(mode="json"))
         return
@@ -55,5 +57,5 @@ def search(words: tuple[str, ...], as_json: bool, settings: Settings, **options:
         place = clean(f"{hit.session_title or hit.session_id}, no. {hit.seq}")
         click.echo(f"{number}. " + click.style(f"{minute(hit.occurred_at)}  {clean(said)}", bold=True) + f"  {place}")
         click.echo("   " + clean(hit.content).replace("\n", "\n   ") + "\n")
-    if not answer.hits:
+    if not answer.hits and not empty:
         click.echo(NOTHING_FOUND, err=True)

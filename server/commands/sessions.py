@@ -9,6 +9,7 @@ from memory.record.sessions import list_page
 from memory.text.plain import minute
 from memory.text.results import NO_SESSIONS
 from server.commands.asking import checked
+from server.commands.beginning import say_if_empty
 from server.commands.opening import opened_record
 from server.commands.options import with_settings
 from server.commands.output import cell, echo_json
@@ -38,11 +39,13 @@ def sessions(as_json: bool, settings: Settings, **options: Any) -> None:
     where = SessionFilter(project_id=values["project_id"], archived=values["archived"], title=values["title"])
     with opened_record(settings) as store:
         page = list_page(store, settings.owner, where, values["limit"], values["cursor"])
+        empty = not page.sessions and say_if_empty(store, settings)
     if as_json:
         echo_json(answers.sessions(page).data.model_dump(mode="json"))
         return
     if not page.sessions:
-        click.echo(NO_SESSIONS, err=True)
+        if not empty:
+            click.echo(NO_SESSIONS, err=True)
         return
     from rich.console import Console
     from rich.table import Table
