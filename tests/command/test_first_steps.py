@@ -23,7 +23,7 @@ def without_embedder(backstory: Any) -> None:
 
 def examples() -> list[str]:
     """Every line that a command's help gives as an example, without what a shell does to it."""
-    found, groups = [], [cli]
+    found, groups = list[str](), list[click.Group]([cli])
     while groups:
         group = groups.pop()
         context = click.Context(group)
