@@ -1,4 +1,10 @@
-"""JSON Schemas as short as they can be said: a model reads them with every request, and pays for each character."""
+"""JSON Schemas that every client accepts, as short as they can be said: a model reads them with every request, and pays
+for each character.
+
+Each value has one type and none is null: several clients refuse a list of types, a null among the words of a set, an
+open bound, or the word that unknown names are refused. What is accepted is more than what is advertised (a null is as
+good as an absent value), and what is refused is said when a tool is called.
+"""
 
 from typing import Any
 
@@ -6,16 +12,22 @@ from pydantic import BaseModel, TypeAdapter
 
 Schema = dict[str, Any]
 
+_NULL = {"type": "null"}
+_LEFT_OUT = ("title", "additionalProperties")
+_JUST_INSIDE = 0.001
+"""How far inside an open bound the closed one lies that is advertised instead."""
+
 
 def input_schema(model: type[BaseModel]) -> Schema:
-    """The schema of a tool's arguments; what is not required may also be null."""
-    return _slim(_inlined(model.model_json_schema(by_alias=True)), nullable=True)
+    """The schema of a tool's arguments; what is optional is not required, and not more."""
+    return _slim(_inlined(model.model_json_schema(by_alias=True)))
 
 
 def output_schema(model: type[BaseModel]) -> Schema:
-    """The schema of a tool's structured result; what is required is said of the outermost object alone, and of a word
-    from a fixed set only that it is text (the parameters name the sets)."""
-    schema = _slim(_inlined(TypeAdapter(model).json_schema(mode="serialization")), nullable=False)
+    """The schema of a tool's structured result. Clients check results against it, so that what has no one type (it may
+    be null, or text or an object) is left out. What is always there is said of the outermost object alone, and of a
+    word from a fixed set only that it is text (the parameters name the sets)."""
+    schema = _slim(_single_typed(_inlined(TypeAdapter(model).json_schema(mode="serialization"))))
     for part in schema["properties"].values():
         _loosen(part)
     return schema
@@ -49,40 +61,42 @@ def _inlined(schema: Schema) -> Schema:
     return dict(resolve(schema))
 
 
-def _slim(node: Schema, nullable: bool) -> Schema:
+def _single_typed(node: Any) -> Any:
+    """The schema without the properties that have no one type, at any depth."""
+    if isinstance(node, list):
+        return [_single_typed(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    kept = {key: _single_typed(value) for key, value in node.items()}
+    if "properties" in node:
+        kept["properties"] = {name: item for name, item in kept["properties"].items() if _has_one_type(item)}
+        kept["required"] = [name for name in kept.get("required", []) if name in kept["properties"]]
+    return kept
+
+
+def _has_one_type(item: Schema) -> bool:
+    return "type" in item and "type" in item.get("items", item)
+
+
+def _slim(node: Schema) -> Schema:
     slim: Schema = {}
     for key, value in node.items():
-        if key in ("title", "additionalProperties") and not (key == "additionalProperties" and value is False):
+        if key in _LEFT_OUT or (key == "default" and value in (None, [])):
             continue
         if key == "properties":
-            required = node.get("required", []) if nullable else list(value)
-            slim[key] = {name: _property(item, nullable, name in required) for name, item in value.items()}
+            slim[key] = {name: _slim(item) for name, item in value.items()}
         elif key == "items":
-            slim[key] = _slim(value, nullable)
+            slim[key] = _slim(value)
         elif key == "anyOf":
-            slim.update(_choice([_slim(option, nullable) for option in value]))
-        elif not (key == "default" and value in (None, [])) and not (key == "description" and "properties" in node):
+            slim.update(_slim(_only(value)))
+        elif key == "exclusiveMinimum":
+            slim["minimum"] = value + _JUST_INSIDE
+        elif not (key == "description" and "properties" in node):
             slim[key] = value
     return slim
 
 
-def _property(item: Schema, nullable: bool, required: bool) -> Schema:
-    slim = _slim(item, nullable)
-    return slim if required else _or_null(slim)
-
-
-def _choice(options: list[Schema]) -> Schema:
-    rest = [option for option in options if option != {"type": "null"}]
-    if len(rest) == len(options):
-        return {"anyOf": options}
-    return _or_null(rest[0] if len(rest) == 1 else {"anyOf": rest})
-
-
-def _or_null(schema: Schema) -> Schema:
-    if isinstance(schema.get("type"), str):
-        schema = {**schema, "type": [schema["type"], "null"]}
-    elif "anyOf" in schema and {"type": "null"} not in schema["anyOf"]:
-        schema = {**schema, "anyOf": [*schema["anyOf"], {"type": "null"}]}
-    if "enum" in schema and None not in schema["enum"]:
-        schema = {**schema, "enum": [*schema["enum"], None]}
-    return schema
+def _only(options: list[Schema]) -> Schema:
+    """The one option that is not null. Errors: ValueError where there are several."""
+    (option,) = (option for option in options if option != _NULL)
+    return option

@@ -14,7 +14,7 @@ from server.wire.answers import Answer
 from server.wire.schemas import SessionContextAnswer, StrategyIn
 
 _KNOBS = "{mode: none|trim|summarize|compact, keep_turns, summarize_after, max_tokens, keep_tool_results}, all optional"
-Strategy = Annotated[StrategyIn | None, WithJsonSchema({"type": ["object", "null"], "description": _KNOBS})]
+Strategy = Annotated[StrategyIn | None, WithJsonSchema({"type": "object", "description": _KNOBS})]
 Query = Annotated[str | None, Field(description="What the user wants now: adds recalled messages")]
 
 

@@ -54,9 +54,15 @@ class MessageFields(BaseModel):
         return NewMessage(client_id=self.id, **given)
 
 
+# Any JSON is taken; what hosts send is an object, and several refuse a parameter without a type.
+_AnyObject = Annotated[Json, WithJsonSchema({"type": "object"}, mode="validation")]
+
+
 class MessageIn(Incoming, MessageFields):
     id: Annotated[Id | None, Field(description="Your own id: repeating it records nothing twice")] = None
     occurred_at: Annotated[Since | None, Field(description="ISO 8601; now if absent")] = None
+    tool_arguments: _AnyObject = None
+    entities: _AnyObject = None
     intent_confidence: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False), NotBool] = None
 
 
@@ -96,14 +102,8 @@ class CommitmentIn(Incoming):
         return _worded(data, "what")
 
 
-_NOTES = WithJsonSchema({"type": "array", "items": {"type": ["string", "object"]}}, mode="validation")
-_COMMITMENTS = WithJsonSchema(
-    {
-        "type": "array",
-        "items": {"type": ["string", "object"], "description": "Text, or {what, who, by_when, message_id}"},
-    },
-    mode="validation",
-)
+# Said in the one form that serves best; text or an object with `message_id` is taken for each of them.
+_NOTES = WithJsonSchema({"type": "array", "items": {"type": "string"}}, mode="validation")
 Notes = Annotated[list[NoteIn], _NOTES]
 
 
@@ -135,7 +135,7 @@ class SummaryFields(BaseModel):
 
 class SummaryIn(Incoming, SummaryFields):
     decisions: Notes = Field(default_factory=list)
-    commitments: Annotated[list[CommitmentIn], _COMMITMENTS] = Field(default_factory=list)
+    commitments: list[CommitmentIn] = Field(default_factory=list)
     open_questions: Notes = Field(default_factory=list)
     facts: Notes = Field(default_factory=list)
 
@@ -340,7 +340,7 @@ class SessionContextAnswer(Outgoing):
     messages: Annotated[list[MessageOut], _OBJECTS]
     recalled: Annotated[list[HitOut], _OBJECTS]
     user_context: Annotated[list[EntryOut], _OBJECTS]
-    summary: Annotated[SummaryAnswer | None, WithJsonSchema({"type": ["object", "null"]}, mode="serialization")]
+    summary: SummaryAnswer | None
     tokens: int
     strategy: Annotated[StrategyOut, _STRATEGY]
     left_out: int
@@ -361,7 +361,7 @@ class SessionOut(Outgoing):
 
 
 class SessionAnswer(SessionOut):
-    """One session. The list of tools shows but its id; `list_sessions` says what else there is."""
+    """One session, of which the list of tools shows but the id."""
 
     model_config = ConfigDict(
         json_schema_extra=lambda schema: schema.update(
