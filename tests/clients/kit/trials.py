@@ -14,7 +14,7 @@ from typing import Any
 
 from environments import Client, known, make
 
-PAGE = Path(__file__).parents[2] / "docs" / "clients.md"
+PAGE = Path(__file__).parents[3] / "docs" / "clients.md"
 TABLE = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- end of results -->)", re.DOTALL)
 BACKSTORY = str(Path(sys.executable).with_name("backstory"))
 NEEDLE = "the lighthouse at Kermorvan"
