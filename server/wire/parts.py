@@ -14,7 +14,7 @@ _NAME_LENGTH = 100
 _DEEPEST = 8
 _TEXTS = ("text", "refusal", "transcript")
 _THOUGHTS = frozenset({"thinking", "redacted_thinking", "reasoning", "thought"})
-_RESULTS = re.compile(r"(.*_)?tool_result|tool-result|function_call_output|.*_call_output", re.DOTALL)
+_RESULTS = ("tool_result", "tool-result", "call_output")
 _CALLS = frozenset(
     {"tool_use", "server_tool_use", "mcp_tool_use", "tool_call", "tool-call", "function_call", "function"}
 )
@@ -101,7 +101,7 @@ def _is_part(value: Any, exact: bool) -> bool:
     kind = value.get("type")
     if not isinstance(kind, str):
         return bool(value) and _WITHOUT_TYPE.issuperset(value)
-    known = kind in _THOUGHTS or kind in _CALLS or bool(_RESULTS.fullmatch(kind)) or _text(value) is not None
+    known = kind in _THOUGHTS or kind in _CALLS or kind.endswith(_RESULTS) or _text(value) is not None
     return known or not exact or _is_media(kind, value)
 
 
@@ -121,7 +121,7 @@ def _take(found: Told, parts: Iterable[Any], deep: int) -> None:
 def _take_part(found: Told, part: Mapping[str, Any], deep: int) -> None:
     kind = part["type"] if isinstance(part.get("type"), str) else ""
     response = _first(part, ("functionResponse", "function_response", "toolResult"), Mapping)
-    if response is not None or _RESULTS.fullmatch(kind):
+    if response is not None or kind.endswith(_RESULTS):
         _take_result(found, response or part, deep)
         return
     found.others += 1

@@ -225,6 +225,7 @@ OBJECTS: Mapping[str, Any] = {
     "_PassageAnalyzer": analyzer(),
 }
 ELSEWHERE = {
+    "_Around",
     "AskedSummarizer",
     "Calendar",
     "Batch",
