@@ -19,7 +19,7 @@ from memory.recall.columns import Array, Columns
 from memory.recall.languages import plausible
 from memory.recall.passages import searchable_text
 from memory.recall.sentences import question_share, time_words
-from memory.recall.terms import Token, tokens_of, words
+from memory.recall.terms import Token, tokens_of, written
 from memory.text.order import by_time, time_given
 
 HEAD = 40
@@ -149,8 +149,8 @@ class Corpus:
         return known.setdefault(value, len(known))
 
     def _post(self, slot: int, message: Message) -> None:
-        pieces = words(searchable_text(message))
-        found = plausible(pieces)
+        pieces = written(searchable_text(message))
+        found = plausible([piece.text for piece in pieces])
         if len(found) == 1:
             self.languages[found[0]] = self.languages.get(found[0], 0) + 1
         tokens = tokens_of(pieces, found)

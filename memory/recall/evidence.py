@@ -10,7 +10,7 @@ from memory.recall.columns import Array
 from memory.recall.corpus import Corpus, Mask, Slots
 from memory.recall.query import Question
 from memory.recall.rarest import Standing, standing, telling
-from memory.recall.terms import Token, tokens_of, words
+from memory.recall.terms import Token, tokens_of, written
 
 _K1 = 0.9
 _B = 0.75
@@ -123,7 +123,7 @@ def _turn_scores(
     """BM25 of each message by itself; its speaker's name counts as one of its words."""
     speakers = corpus.columns["speaker"][slots]
     names = {
-        code: {t for token in tokens_of(words(name)) for t in token}
+        code: {t for token in tokens_of(written(name)) for t in token}
         for name, code in corpus.codes["speaker"].items()
         if name
     }

@@ -95,6 +95,11 @@ def plausible(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in _LATIN if counts.get(name) == best)
 
 
+def is_grammar(word: str) -> bool:
+    """Whether `word` carries grammar alone in any language of Latin script."""
+    return word in _BY_WORD
+
+
 def is_function_word(word: str, languages: Sequence[str]) -> bool:
     """Whether `word` carries grammar alone in one of `languages`, or in the language its script belongs to."""
     script = script_language(word)

@@ -32,7 +32,7 @@ def analyzer() -> Analyzer:
 class _PassageAnalyzer:
     """Implements `memory.ports.Analyzer`: deterministic, without state."""
 
-    version = "2"
+    version = "3"
     """Counted up when the same message would give other terms or passages."""
 
     def passages(self, message: Message) -> list[Passage]:

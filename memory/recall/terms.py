@@ -6,25 +6,33 @@ token's terms, so a word that was analysed under several languages does not coun
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Literal
 
 from memory.recall.languages import LONGEST_WORD, is_function_word, plausible, script_language, stem
+from memory.recall.spellings import BETWEEN, HUMP, Piece, humped, pieces_of
+from memory.text.names import seen
 
 Token = tuple[str, ...]
 
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3041-\u30ff\u3100-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U00020000-\U000323af"
 _MARKS = "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u0900-\u0963\u0966-\u0dff"
 _SYMBOLS = "\u2600-\u27bf\U0001f300-\U0001faff"
-_PIECES = re.compile(rf"([{_UNSPACED}]+)|((?:(?![{_UNSPACED}])[^\W_]|[{_MARKS}])+)|([{_SYMBOLS}])")
+_WORD = rf"(?:(?![{_UNSPACED}])[^\W_]|[{_MARKS}])++"
+_PIECES = re.compile(rf"([{_UNSPACED}]+)|({_WORD})|([{_SYMBOLS}])")
+_CHAINS = re.compile(rf"([{_UNSPACED}]+)|(\+?{_WORD}(?:(?:{BETWEEN}){_WORD})*+)|([{_SYMBOLS}])")
 _ASCII_WORDS = re.compile(r"[a-z0-9]+")
+_ASCII_CHAINS = re.compile(rf"\+?[a-z0-9]++(?:(?:{BETWEEN})[a-z0-9]++)*+", re.ASCII)
+_FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
 _POSSESSIVE = re.compile(r"['’](?:s\b|(?=\s|$))")
 _UNSPACED_CHARACTER = re.compile(rf"[{_UNSPACED}]")
 _MANY_MARKS = re.compile(r"[^\w\s\x00-\x7f]{32}")
 _EXPANSION = 4
+_NON_JOINER = "\u200c"
+"""Parts a word where letters would be joined: some write a space for it, some nothing."""
 _STRIPPED = re.compile("[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670]")
 _LETTERS = str.maketrans(
     {
@@ -52,14 +60,17 @@ _LETTERS = str.maketrans(
 _DROPPED = {"ﾞ", "ﾟ"}
 
 
-def _normalise(text: str) -> str:
-    """NFKC and casefolded; accents kept, possessive endings gone."""
+def _normalise(text: str, parted: bool = False) -> str:
+    """NFKC and casefolded, without what nobody sees; accents kept, possessive endings gone. `parted`: with marks
+    between the parts of words."""
     if text.isascii():
-        text = text.lower()
+        text = (humped(text) if parted else text).lower()
     else:
         # What single characters expand to is cut off where it makes the text several times as long.
         most = max(LONGEST_WORD, _EXPANSION * len(text))
-        text = _composed("NFKC", _composed("NFKC", text)[:most].casefold())[:most]
+        text = _composed("NFKC", seen(text.replace(_NON_JOINER, HUMP)))[:most]
+        text = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit.group())), text)
+        text = _composed("NFKC", (humped(text) if parted else text).casefold())[: 2 * most]
     return _POSSESSIVE.sub("", text)
 
 
@@ -96,21 +107,38 @@ def words(text: str) -> list[str]:
     return [m.group() for m in _PIECES.finditer(text)]
 
 
+def written(text: str) -> list[Piece]:
+    """The same with the parts of words, each knowing what it is part of."""
+    text = _normalise(text, parted=True)
+    if text.isascii():
+        return [piece for chain in _ASCII_CHAINS.findall(text) for piece in pieces_of(chain)]
+    found = ((m.group(), m.group(2)) for m in _CHAINS.finditer(text))
+    return [piece for said, chain in found for piece in (pieces_of(chain) if chain else (Piece(said),))]
+
+
 def tokens(text: str) -> list[Token]:
     """The tokens of a document, in order."""
-    return tokens_of(words(text))
+    return tokens_of(written(text))
 
 
-def tokens_of(pieces: Sequence[str], languages: Sequence[str] | None = None) -> list[Token]:
-    """The tokens of `pieces`; `languages` says which Latin-script ones to assume (default: what detection leaves)."""
-    assumed = tuple(languages) if languages is not None else plausible(pieces)
+def tokens_of(pieces: Sequence[Piece], languages: Sequence[str] | None = None) -> list[Token]:
+    """The tokens of `pieces`; `languages` says which Latin-script ones to assume (default: what detection leaves).
+    A whole is a term of its first piece."""
+    assumed = tuple(languages) if languages is not None else plausible([piece.text for piece in pieces])
     found: list[Token] = []
     for piece in pieces:
-        if _is_unspaced(piece):
-            found.extend(_grams(piece))
+        if _is_unspaced(piece.text):
+            found.extend(_grams(piece.text))
         else:
-            found.append(_variants(piece, assumed))
+            found.append(_forms((piece.text, *piece.begins), assumed))
     return found
+
+
+def _forms(words: Sequence[str], languages: tuple[str, ...]) -> Token:
+    """The distinct terms that one place is found by, which can be written as each of `words`."""
+    if len(words) == 1:
+        return _variants(words[0], languages)
+    return tuple(dict.fromkeys(term for word in words for term in _variants(word, languages)))
 
 
 def _variants(word: str, languages: tuple[str, ...]) -> Token:
@@ -151,19 +179,32 @@ def _grams(run: str) -> list[Token]:
 def query_tokens(text: str, languages: Sequence[str]) -> list[Token]:
     """The tokens to search by: function words off (unless nothing else is left), each once, pairs for unspaced runs.
 
+    A piece is found by the wholes as well that it is within; a word of parts is one token more.
     `languages` are assumed besides those that `text` itself may be in.
     """
-    pieces = words(text)
-    own = plausible(pieces)
+    pieces = written(text)
+    own = plausible([piece.text for piece in pieces])
     assumed = tuple(dict.fromkeys((*own, *languages)))
-    kept = [piece for piece in pieces if not is_function_word(piece, own)] or pieces
+    kept = [piece for piece in pieces if not is_function_word(piece.text, own)]
     found: dict[Token, None] = {}
-    for piece in kept:
-        if _is_unspaced(piece):
-            found.update(dict.fromkeys(_query_grams(piece)))
-        else:
-            found[_variants(piece, assumed)] = None
+    for whole in _wholes(pieces, kept, own):
+        found[_variants(whole, assumed)] = None
+    for piece in kept or ([] if found else pieces):
+        if _is_unspaced(piece.text):
+            found.update(dict.fromkeys(_query_grams(piece.text)))
+        elif len(piece.text) > 1 or not piece.word:
+            found[_forms((piece.text, *piece.within), assumed)] = None
     return list(found)
+
+
+def _wholes(pieces: Sequence[Piece], kept: Sequence[Piece], languages: Sequence[str]) -> Iterator[str]:
+    """The words that have parts, and what has none but function words in it: YouTube, to-do, but no French est-ce."""
+    covered = {whole for piece in kept for whole in piece.within}
+    grammar = "french" in languages
+    for piece in pieces:
+        for whole in piece.begins:
+            if whole == piece.word or not (grammar or whole in covered or is_function_word(whole, languages)):
+                yield whole
 
 
 def _query_grams(run: str) -> list[Token]:
