@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Literal
 
+from memory.names import keep_names
+
 Role = Literal["user", "assistant", "system", "tool"]
 Status = Literal["final", "partial", "interrupted"]
 Channel = Literal["chat", "voice", "sms", "email"]
@@ -107,6 +109,9 @@ class NewMessage:
     metadata: Mapping[str, Json] | None = None
     status: Status = "final"
 
+    def __post_init__(self) -> None:
+        keep_names(self, "speaker", "tool_name")
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -189,6 +194,9 @@ class SessionFilter:
     external_id: str | None = None
     title: str | None = None
 
+    def __post_init__(self) -> None:
+        keep_names(self, "project_id", "external_id", "title")
+
 
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
@@ -201,6 +209,9 @@ class MessageFilter:
     channel: Channel | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+    def __post_init__(self) -> None:
+        keep_names(self, "project_id", "session_id")
 
     def admits(self, m: Message) -> bool:
         """Whether `m` passes; the same rule that stores apply in their own language."""

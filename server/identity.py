@@ -5,6 +5,7 @@ from typing import Any, Literal, Protocol
 
 from memory.errors import Denied, NotFound
 from memory.model import Owner
+from memory.names import named
 
 Right = Literal["read", "write", "erase", "act-as", "admin"]
 LOCAL_RIGHTS: frozenset[Right] = frozenset({"read", "write", "erase", "admin"})
@@ -43,6 +44,6 @@ class LocalUser:
     owner: Owner
 
     def __call__(self, request: Any, user: str | None) -> Caller:
-        if user is not None and user != self.owner.user_id:
+        if user is not None and named(user) != self.owner.user_id:
             raise NotFound("user", user)
         return Caller(self.owner, LOCAL_RIGHTS)

@@ -12,6 +12,7 @@ from typing import Literal
 from memory.model import Owner, Session, SessionFilter, Summary, UserContextEntry
 from memory.ports import Clock, Records, RecordStore, TokenCounter
 from memory.record.user_context import in_force_of, is_live
+from memory.record.validation import check_project
 from memory.text.order import as_said
 from memory.text.plain import folded
 from memory.text.quoting import label, value_text
@@ -88,6 +89,7 @@ class Preambles:
         leaves out who the user is and what is known of them.
         """
         limit = min(max_tokens, _MAX_TOKENS)
+        project_id = check_project(project_id)
         key = (owner, project_id, display_name, limit, part)
         now = self._clock()
         with self._store.read(owner) as records:

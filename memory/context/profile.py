@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from memory.model import Json, Owner, Session, SessionFilter, Summary, UserContextEntry
 from memory.ports import Clock, RecordStore
 from memory.record.user_context import in_force
+from memory.record.validation import check_project
 from memory.text.plain import plain
 
 _SUMMARIES = 10
@@ -45,6 +46,7 @@ def profile(
     clock: Clock,
 ) -> Profile:
     """The profile for a scope; without a project, of all the user's sessions and the global user context."""
+    project_id = check_project(project_id)
     limits = limits or ProfileLimits()
     now = clock()
     with store.read(owner) as records:

@@ -22,6 +22,7 @@ from memory.model import (
     Summary,
     UserContextEntry,
 )
+from memory.names import keep_names
 from memory.ports import Clock, Records, RecordStore, TokenCounter
 from memory.record.sessions import existing
 from memory.record.user_context import in_force as user_context_in_force
@@ -57,6 +58,9 @@ class ContextRequest:
     purpose: Purpose = "chat"
     agent: str | None = None
     display_name: str | None = None
+
+    def __post_init__(self) -> None:
+        keep_names(self, "session_id", "project_id", "agent")
 
 
 @dataclass(frozen=True, slots=True)

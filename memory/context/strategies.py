@@ -6,6 +6,7 @@ from typing import Literal
 
 from memory.errors import Invalid, shown
 from memory.model import KNOBS, Json, Message, Mode, Owner, Strategy, Summary
+from memory.names import named
 from memory.ports import Records, RecordStore, TokenCounter
 from memory.record.sessions import existing, open_now
 from memory.record.validation import check_choice, check_name
@@ -98,7 +99,7 @@ def in_force(
 ) -> ResolvedStrategy:
     """The strategy for a session and the agent that asks, with what this one request wants."""
     session = records.strategy("session", session_id) if session_id else None
-    return resolve(request, session, records.strategy("agent", agent) if agent else None)
+    return resolve(request, session, records.strategy("agent", named(agent)) if agent else None)
 
 
 def apply(
@@ -178,8 +179,8 @@ def _named(records: Records, level: Level, name: str | None) -> tuple[str, str |
     if level == "agent":
         if name is None:
             raise Invalid("agent", "is missing", "give its name for the level agent")
-        check_name("agent", name)
-        return name, name
+        agent = check_name("agent", named(name))
+        return str(agent), agent
     session = open_now(records) if name is None else existing(records, name)
     return session.session_id, session.agent
 

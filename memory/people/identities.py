@@ -8,6 +8,7 @@ from datetime import datetime
 
 from memory.errors import Conflict, Invalid, NotFound, shown
 from memory.model import Identity, IdentityKind, Owner, User
+from memory.names import keep_names, named
 from memory.people.identity_values import guesses, normalise
 from memory.ports import Clock, Directory, People
 from memory.record.validation import check_name
@@ -28,6 +29,9 @@ class Claims:
     call_id: str | None = None
     choice: str | None = None
     new_person: bool = False
+
+    def __post_init__(self) -> None:
+        keep_names(self, "display_name", "call_id", "choice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ def resolve(directory: Directory, tenant_id: str, text: str, region: str | None)
     Errors: NotFound; Conflict when several people share the identity.
     """
     with directory.read(tenant_id) as people:
-        if (user := _current(people, text)) is not None:
+        if (user := _current(people, text) or _current(people, named(text))) is not None:
             return user
         found = {u.user_id: u for identity in guesses(text, region) for u in people.users_with(identity)}
     if not found:

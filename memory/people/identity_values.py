@@ -5,6 +5,7 @@ import unicodedata
 
 from memory.errors import Invalid, shown
 from memory.model import IDENTITY_LENGTH, Identity, IdentityKind
+from memory.names import named
 
 _EMAIL = re.compile(r"(?<![^\s@<>\",;])[^\s@<>\",;]++@[^\s@<>\",;.]++(?:\.[^\s@<>\",;.]++)*+")
 _NAMED = re.compile(r"(?<![^<>])[^<>]*+<([^<>]++)>")
@@ -19,7 +20,7 @@ def normalise(kind: IdentityKind, text: str, region: str | None = None) -> Ident
         return Identity(kind, phone_number(text, region))
     if kind == "email":
         return Identity(kind, email_address(text))
-    value = text.strip()
+    value = named(text.strip())
     if not value or len(value) > IDENTITY_LENGTH or not value.isprintable():
         name = {"voiceprint": "voiceprint_id", "external": "external_id", "call": "call_id"}[kind]
         raise Invalid(name, f"is {shown(text)}", f"give 1 to {IDENTITY_LENGTH} printable characters")
@@ -69,7 +70,7 @@ def email_address(text: str) -> str:
 def guesses(text: str, region: str | None) -> list[Identity]:
     """Every identity that a bare text can stand for; 'call:ID' names a call."""
     if text.startswith("call:"):
-        return [Identity("call", text.removeprefix("call:").strip())]
+        return [Identity("call", named(text.removeprefix("call:").strip()))]
     found = []
     kinds: tuple[IdentityKind, ...] = ("external", "voiceprint", "email", "phone")
     for kind in kinds:

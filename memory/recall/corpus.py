@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memory.model import Message, MessageFilter, Role
+from memory.names import named
 from memory.ports import Vector
 from memory.recall.columns import Array, Columns
 from memory.recall.languages import plausible
@@ -135,9 +136,8 @@ class Corpus:
         columns = self.columns
         columns["alive"][slot] = True
         for name in self.codes:
-            columns[name][slot] = self._code(
-                name, getattr(message, "session_id" if name == "session" else _FIELD[name])
-            )
+            value = getattr(message, "session_id" if name == "session" else _FIELD[name])
+            columns[name][slot] = self._code(name, named(value) if name == "speaker" and value else value)
         columns["role"][slot] = ROLES.index(message.role)
         columns["occurred"][slot] = message.occurred_at.timestamp()
         columns["timed"][slot] = time_given(message) is not None

@@ -8,6 +8,7 @@ from datetime import UTC, tzinfo
 import numpy as np
 
 from memory.model import Hit, Interpreted, MessageFilter, Owner
+from memory.names import named
 from memory.ports import Clock, Embedder, PassageIndex, RecordStore, TokenCounter, Vector
 from memory.recall.cold import candidates
 from memory.recall.columns import Array
@@ -128,7 +129,7 @@ class Recall:
         """(participants in scope, languages that messages are in)."""
         if entry is None:
             with self._store.read(owner) as records:
-                return records.participants(where.project_id), []
+                return [named(name) for name in records.participants(where.project_id)], []
         with entry.lock:
             corpus = entry.corpus
             return corpus.names(corpus.mask(scope_of(where))), list(corpus.languages)

@@ -12,9 +12,9 @@ from hashlib import blake2b
 from itertools import pairwise
 from typing import Literal
 
+from memory.names import seen
 from memory.recall.languages import LONGEST_WORD, is_function_word, plausible, script_language, stem
 from memory.recall.spellings import BETWEEN, HUMP, Piece, humped, pieces_of
-from memory.text.names import seen
 
 Token = tuple[str, ...]
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from memory.model import QUERY_LENGTH, Interpreted, Json, MessageFilter, Role
+from memory.names import named
 from memory.recall.date_bounds import Period
 from memory.recall.dates import periods
 from memory.recall.query import Question, strip_names
@@ -54,7 +55,7 @@ def understood(
 ) -> Question:
     """What `query` asks, by participants' names, the languages that the messages are in, and the local time `now`."""
     query = query[:QUERY_LENGTH]
-    names = strip_names(query, participants)
+    names = strip_names(named(query), participants)
     plain = _normalise_question(query)
     return Question(
         text=query,

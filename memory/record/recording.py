@@ -7,6 +7,7 @@ from datetime import datetime
 from memory.errors import Conflict, Invalid, shown
 from memory.ids import new_id
 from memory.model import CONTENT_BYTES, Message, NewMessage, Owner, Session, digest_of
+from memory.names import named
 from memory.ports import Clock, RecordStore, WritableRecords
 from memory.record.sessions import Target, check_target, find_session, new_session
 from memory.record.validation import check_message
@@ -204,9 +205,15 @@ class Batch:
 
 
 def _says_the_same(new: NewMessage, earlier: Message) -> bool:
-    return all(getattr(new, name) == getattr(earlier, name) for name in _SAID) and all(
-        getattr(new, name) in (None, getattr(earlier, name)) for name in _ADDED
+    return all(getattr(new, name) == _kept(earlier, name) for name in _SAID) and all(
+        getattr(new, name) in (None, _kept(earlier, name)) for name in _ADDED
     )
+
+
+def _kept(earlier: Message, name: str) -> object:
+    """What `earlier` has there; its names may be older than their one form."""
+    value = getattr(earlier, name)
+    return named(value) if name in ("speaker", "tool_name") and value is not None else value
 
 
 def _supersedes(new: NewMessage, earlier: Message) -> bool:
@@ -239,7 +246,8 @@ def _with_title(db: WritableRecords, session: Session, written: Iterable[Message
 
 def _title_of(content: str) -> str:
     """One line of at most _TITLE_LENGTH characters, cut between words where there are any; empty for nothing."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in content[: _TITLE_LENGTH * 4]).split())
+    visible = named(content[: _TITLE_LENGTH * 4])
+    line = " ".join("".join(c if c.isprintable() else " " for c in visible).split())
     if len(line) <= _TITLE_LENGTH:
         return line
     cut = line[:_TITLE_LENGTH]

@@ -6,9 +6,10 @@ from datetime import datetime
 
 from memory.errors import Conflict, shown
 from memory.model import Json, Owner, Session, Summary, UserContextEntry
+from memory.names import named
 from memory.ports import Clock, Records, RecordStore
 from memory.record.sessions import Target, check_target, new_session
-from memory.record.validation import check_json
+from memory.record.validation import check_json, check_project
 
 
 def restore_session(
@@ -65,6 +66,7 @@ def restore_summary(store: RecordStore, owner: Owner, summary: Summary) -> bool:
 def restore_user_context(store: RecordStore, owner: Owner, entry: UserContextEntry) -> bool:
     """Adds a key that its scope has never had; whether it did. What is known is not overwritten."""
     check_json("value", entry.value)
+    entry = replace(entry, key=named(entry.key), project_id=check_project(entry.project_id))
     with store.write(owner) as db:
         if db.user_context(entry.project_id, [entry.key]):
             return False

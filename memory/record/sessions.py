@@ -7,6 +7,7 @@ from datetime import datetime
 from memory.errors import Conflict, Invalid, NoSessionOpen, NotFound, shown
 from memory.ids import new_id
 from memory.model import SESSIONS_ON_A_PAGE, Channel, Owner, Session, SessionFilter
+from memory.names import keep_names, named
 from memory.ports import Clock, Records, RecordStore, WritableRecords
 from memory.record.cursors import foreign_cursor, read_cursor, write_cursor
 from memory.record.validation import check_choice, check_name
@@ -31,6 +32,9 @@ class Target:
     title: str | None = None
     historical: bool = False
 
+    def __post_init__(self) -> None:
+        keep_names(self, "session_id", "external_id", "project_id", "agent", "title")
+
 
 @dataclass(frozen=True, slots=True)
 class SessionPage:
@@ -49,7 +53,7 @@ def check_target(target: Target) -> None:
 
 def existing(records: Records, session_id: str) -> Session:
     """The owner's session of this id. Errors: NotFound, for another's as for one that nobody has."""
-    session = records.session(session_id)
+    session = records.session(session_id) or records.session(named(session_id))
     if session is None:
         raise NotFound("session", session_id)
     return session
@@ -158,12 +162,12 @@ def change(
 
     Errors: NotFound, Invalid.
     """
-    check_name("title", title)
+    title = check_name("title", title if title is None else named(title))
     with store.write(owner) as db:
         session = existing(db, session_id)
         ends = archived is True and session.archived_at is None
         return db.update_session(
-            session_id, title=title, archived_at=clock() if ends else None, reopened=archived is False
+            session.session_id, title=title, archived_at=clock() if ends else None, reopened=archived is False
         )
 
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 from memory.errors import Conflict, Invalid, NotFound, shown
 from memory.model import (
@@ -18,9 +19,12 @@ from memory.model import (
     Source,
     UserContextEntry,
 )
+from memory.names import named
 from memory.ports import Clock, Records, RecordStore, WritableRecords
-from memory.record.validation import check_choice
+from memory.record.validation import check_choice, check_project
 from memory.text.plain import minute
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +60,12 @@ def upsert(
     has ('fact' at first). Errors: Invalid (limits, shapes), NotFound (`source_message_id`), Conflict when an expected
     version is stale, or when an inferred value would replace a stated or withdrawn one.
     """
+    project_id = check_project(project_id)
     change = _Change(category, expires_at, source_message_id, project_id, source, confidence, clock())
+    values = _by_name(values)
     _check_values(values)
     _check_change(change)
-    expected = dict(expected_versions or {})
+    expected = _by_name(expected_versions or {})
     with store.write(owner) as records:
         if source_message_id is not None and records.message(source_message_id) is None:
             raise NotFound("message", source_message_id)
@@ -87,6 +93,8 @@ def get(
 
     With `include_history`, every version of both scopes, removed and expired ones included, by (key, scope, version).
     """
+    keys = None if keys is None else [named(key) for key in keys]
+    project_id = check_project(project_id)
     with store.read(owner) as records:
         return (
             in_force(records, keys, project_id, clock()) if not include_history else _history(records, keys, project_id)
@@ -159,6 +167,14 @@ def _same(old: UserContextEntry, new: UserContextEntry) -> bool:
 
 def _canonical(value: Json) -> str:
     return json.dumps(value, sort_keys=True)
+
+
+def _by_name(values: Mapping[str, T]) -> dict[str, T]:
+    """`values` by the one form of each key. Errors: Invalid when two keys are the same one."""
+    kept = {named(key): value for key, value in values.items()}
+    if len(kept) < len(values):
+        raise Invalid("A key", "is given twice, in two ways to write it", "give it once")
+    return kept
 
 
 def _check_values(values: Mapping[str, Json]) -> None:

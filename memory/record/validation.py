@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from memory.errors import Invalid, TooLarge, shown
 from memory.model import CONTENT_BYTES, JSON_BYTES, NAME_BYTES, Json, NewMessage, Role, Status
+from memory.names import project_named
 
 # All of a message's optional text but the id, which clients call otherwise.
 _NAMES = tuple(f.name for f in fields(NewMessage) if f.type == str | None and f.name != "client_id")
@@ -46,6 +47,13 @@ def check_name(what: str, value: str | None) -> str | None:
     if any(ord(c) < 32 or ord(c) == 127 for c in value):
         raise Invalid(what, "holds control characters", "use printable characters alone")
     return value
+
+
+def check_project(project_id: str | None) -> str | None:
+    """The project's one form. Errors: Invalid."""
+    return check_name(
+        "project_id", project_id if project_id is None else project_named(_text("project_id", project_id))
+    )
 
 
 def check_choice(what: str, value: Any, choices: Any) -> None:

@@ -24,6 +24,7 @@ from memory.model import (
 )
 from memory.ports import Clock, Records, RecordStore, Summarizer, TokenCounter, WritableRecords
 from memory.record.sessions import existing, open_now
+from memory.record.validation import check_project
 from memory.summaries.folding import Folding, Limit, Made
 from memory.text.turns import cost
 
@@ -336,7 +337,9 @@ class Summarizing:
 
 
 def _session(records: Records, session_id: str | None, project_id: str | None) -> Session:
-    return open_now(records, project_id) if session_id is None else existing(records, session_id)
+    if session_id is not None:
+        return existing(records, session_id)
+    return open_now(records, check_project(project_id))
 
 
 def _plan(records: Records, session_id: str, to_seq: int | None) -> _Plan:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from mcp.types import PromptReference, ResourceTemplateReference
 
 from memory.model import Session, SessionFilter
+from memory.names import named
 from server.calling import Call
 from server.protocol import addresses
 
@@ -39,8 +40,8 @@ def _newest(call: Call) -> list[Session]:
 
 
 def _begins(text: str | None, typed: str) -> bool:
-    start = typed.casefold()
-    folded = (text or "").casefold()
+    start = named(typed).casefold()
+    folded = named(text or "").casefold()
     return folded.startswith(start) or any(word.startswith(start) for word in folded.split())
 
 

@@ -73,7 +73,7 @@ def _number(asked: Mapping[str, str], name: str) -> int | None:
 @resource(addresses.SUMMARY, "Summary of a session", "Its newest version; version 0 says there is none yet")
 def session_summary(call: Call, session_id: str) -> Document:
     with call.memory.store.read(call.owner) as records:
-        existing(records, session_id)
+        session_id = existing(records, session_id).session_id
         summary = records.latest_summary(session_id)
     return Document(answers.summary_data(summary) if summary else answers.no_summary(session_id))
 

@@ -48,7 +48,7 @@ def read_page(
     Errors: NotFound.
     """
     with store.read(owner) as records:
-        existing(records, session_id)
+        session_id = existing(records, session_id).session_id
         return _page(records, session_id, start, to_seq, most)
 
 

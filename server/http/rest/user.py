@@ -11,6 +11,8 @@ from starlette.responses import Response
 
 from memory.errors import Conflict
 from memory.model import KEYS_IN_FORCE, Category
+from memory.names import named
+from memory.record.validation import check_project
 from server.calling import Call
 from server.http.problems import problem_response
 from server.http.rest.requests import Rest, answer
@@ -82,7 +84,7 @@ async def put_context(
         versions = _versions(call, project_id)
         if if_match is not None and not _named(if_match, _tag(versions)):
             return None
-        expected = {key: versions.get(key, 0) for key in body.values} if if_match is not None else None
+        expected = {key: versions.get(named(key), 0) for key in body.values} if if_match is not None else None
         values = {**body.model_dump(), "expected_versions": expected, "project_id": project_id}
         try:
             entries = upsert_user_context.handler(call, **values).data
@@ -107,7 +109,7 @@ async def get_preamble(rest: Rest, query: Annotated[Query, InQuery()]) -> Respon
 def _versions(call: Call, project_id: str | None) -> dict[str, int]:
     """Every key of exactly this scope, removed ones included, with its version."""
     with call.memory.store.read(call.owner) as records:
-        return {entry.key: entry.version for entry in records.user_context(project_id)}
+        return {entry.key: entry.version for entry in records.user_context(check_project(project_id))}
 
 
 def _tag(versions: dict[str, int]) -> str:

@@ -9,6 +9,7 @@ _UNSEEN = re.compile(
 )
 """Characters without width or look: soft hyphens, joiners, marks of direction, variation selectors, tags."""
 
+_BLANKS = " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _LONGEST = 4_000
 """Characters; what is longer is refused as a name, and composing it would be work for nothing."""
 
@@ -21,11 +22,20 @@ def seen(text: str) -> str:
 def named(text: str) -> str:
     """The one form of a name: NFC, without what nobody sees, without blanks at its ends. '' where nothing is left."""
     if text.isascii() or len(text) > _LONGEST:
-        return text.strip()
-    return unicodedata.normalize("NFC", seen(text)).strip()
+        return text.strip(_BLANKS)
+    return unicodedata.normalize("NFC", seen(text)).strip(_BLANKS)
 
 
 def project_named(text: str) -> str:
     """The same for a project, which is often a path: without slashes at its end, unless it is nothing else."""
     name = named(text)
-    return name.rstrip("/\\ \t") or name
+    return name.rstrip("/\\" + _BLANKS) or name
+
+
+def keep_names(holder: object, *attributes: str) -> None:
+    """Puts the names that a frozen dataclass holds into their one form, where there are any, as it is made."""
+    for attribute in attributes:
+        given = getattr(holder, attribute)
+        if isinstance(given, str):
+            form = project_named(given) if attribute == "project_id" else named(given)
+            object.__setattr__(holder, attribute, form)
