@@ -183,8 +183,8 @@ def _check_values(values: Mapping[str, Json]) -> None:
     if len(values) > KEYS_AT_ONCE:
         raise Invalid("values", f"has {len(values)} keys", f"at most {KEYS_AT_ONCE} fit in one call; use several calls")
     for key, value in values.items():
-        if not key or len(key) > KEY_LENGTH or key != key.strip() or not key.isprintable():
-            allowed = f"a key has 1 to {KEY_LENGTH} printable characters and no space at either end"
+        if not key or len(key) > KEY_LENGTH or not key.isprintable():
+            allowed = f"a key has 1 to {KEY_LENGTH} printable characters"
             raise Invalid(f"The key {shown(key)}", "cannot be used", allowed)
         _check_value(key, value)
 
