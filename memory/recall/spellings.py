@@ -32,7 +32,7 @@ BETWEEN = (
 
 _PART = re.compile(r"((?:[^\w\u0300-\u0dff]|_)*+)((?:[^\W_]|[\u0300-\u0dff])++)")
 _MOST_PARTS = 8
-_SHORTEST_JOINED, _SHORTEST_NUMBER, _LONGEST_NUMBER = 6, 7, 24
+_SHORTEST_JOINED, _SHORTEST_NUMBER, _LONGEST_NUMBER = 5, 7, 24
 _NATIONAL, _INTERNATIONAL = 10, 16
 """Digits of a telephone number without its country's code, and with all that people write before it, at most."""
 
@@ -122,7 +122,12 @@ def _compounds(gaps: Sequence[str], parts: Sequence[str]) -> Iterator[Span]:
 
 def _numbers(gaps: Sequence[str], parts: Sequence[str]) -> Iterator[Span]:
     """2079460958: the digits that stand together."""
-    for start, end in _stretches(len(parts), lambda at: parts[at].isdigit() and parts[at - 1].isdigit()):
+
+    def goes_on(at: int) -> bool:
+        another = gaps[at] == " / " and parts[at].startswith("0")
+        return parts[at].isdigit() and parts[at - 1].isdigit() and not another
+
+    for start, end in _stretches(len(parts), goes_on):
         digits = "".join(parts[start:end])
         if digits.isdigit() and len(digits) <= _LONGEST_NUMBER:
             for whole in _notations(digits, gaps[start].endswith("+"), joined=end - start > 1):

@@ -31,6 +31,7 @@ _POSSESSIVE = re.compile(r"['’](?:s\b|(?=\s|$))")
 _UNSPACED_CHARACTER = re.compile(rf"[{_UNSPACED}]")
 _MANY_MARKS = re.compile(r"[^\w\s\x00-\x7f]{32}")
 _EXPANSION = 4
+_MOST_JOINED = 4
 _NON_JOINER = "\u200c"
 """Parts a word where letters would be joined: some write a space for it, some nothing."""
 _STRIPPED = re.compile("[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670]")
@@ -189,12 +190,26 @@ def query_tokens(text: str, languages: Sequence[str]) -> list[Token]:
     found: dict[Token, None] = {}
     for whole in _wholes(pieces, kept, own):
         found[_variants(whole, assumed)] = None
+    joined = _joined(pieces, own)
     for piece in kept or ([] if found else pieces):
         if _is_unspaced(piece.text):
             found.update(dict.fromkeys(_query_grams(piece.text)))
         elif len(piece.text) > 1 or not piece.word:
-            found[_forms((piece.text, *piece.within), assumed)] = None
+            terms = _forms((piece.text, *piece.within), assumed)
+            found[tuple(dict.fromkeys((*terms, *_forms(joined.get(piece.text, ()), own))))] = None
     return list(found)
+
+
+def _joined(pieces: Sequence[Piece], languages: tuple[str, ...]) -> dict[str, list[str]]:
+    """Each word with what it and its neighbour make as one word: somebody may have written "web site" so."""
+    found: dict[str, list[str]] = {}
+    for one, other in pairwise(pieces):
+        whole = one.text + other.text
+        if whole.isalpha() and min(len(one.text), len(other.text)) > 2 and not one.within and not other.within:
+            if not any(is_function_word(word, languages) or _is_unspaced(word) for word in (one.text, other.text)):
+                found.setdefault(one.text, []).append(whole)
+                found.setdefault(other.text, []).append(whole)
+    return {word: wholes[:_MOST_JOINED] for word, wholes in found.items()}
 
 
 def _wholes(pieces: Sequence[Piece], kept: Sequence[Piece], languages: Sequence[str]) -> Iterator[str]:
