@@ -7,7 +7,7 @@ that place. Both are searched for, so that either is found by the other.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from memory.recall.languages import LONGEST_WORD, is_grammar
 
@@ -30,7 +30,7 @@ BETWEEN = (
 )
 """What may stand between the words of a chain."""
 
-_PART = re.compile(r"((?:[^\w\u0300-\u0dff]|_)*+)((?:[^\W_]|[\u0300-\u0dff])++)")
+_PART = re.compile(r"((?:[^\w\u0300-\u0dff]|_){0,4}+)((?:[^\W_]|[\u0300-\u0dff])++)")
 _MOST_PARTS = 8
 _SHORTEST_JOINED, _SHORTEST_NUMBER, _LONGEST_NUMBER = 5, 7, 24
 _NATIONAL, _INTERNATIONAL = 10, 16
@@ -43,8 +43,7 @@ Span = tuple[int, int, str]
 """The first part of a whole, the part behind its last, and the whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """One of the smallest words. `begins`: the wholes that begin with it; `within`: all that it is part of; `word`:
     the one of them that has nothing between its parts, or ''."""
 

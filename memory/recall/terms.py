@@ -12,6 +12,7 @@ from hashlib import blake2b
 from itertools import pairwise
 from typing import Literal
 
+from memory.model import QUERY_LENGTH
 from memory.names import seen
 from memory.recall.languages import LONGEST_WORD, is_function_word, plausible, script_language, stem
 from memory.recall.spellings import BETWEEN, HUMP, Piece, humped, pieces_of
@@ -183,7 +184,7 @@ def query_tokens(text: str, languages: Sequence[str]) -> list[Token]:
     A piece is found by the wholes as well that it is within; a word of parts is one token more.
     `languages` are assumed besides those that `text` itself may be in.
     """
-    pieces = written(text)
+    pieces = written(text[:QUERY_LENGTH])
     own = plausible([piece.text for piece in pieces])
     assumed = tuple(dict.fromkeys((*own, *languages)))
     kept = [piece for piece in pieces if not is_function_word(piece.text, own)]

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Any
 
 from memory.errors import Conflict, Invalid, NotFound, shown
 from memory.model import (
@@ -23,8 +23,6 @@ from memory.names import named
 from memory.ports import Clock, Records, RecordStore, WritableRecords
 from memory.record.validation import check_choice, check_project
 from memory.text.plain import minute
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +167,7 @@ def _canonical(value: Json) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _by_name(values: Mapping[str, T]) -> dict[str, T]:
+def _by_name(values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` by the one form of each key. Errors: Invalid when two keys are the same one."""
     kept = {named(key): value for key, value in values.items()}
     if len(kept) < len(values):

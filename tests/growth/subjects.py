@@ -71,6 +71,8 @@ EXCLUDED = {
     "searching._looked_at": "takes arrays",
     "terms._kept_fold": "kept in a cache, so its caller hands it short words alone",
     "terms._kept_variants": "kept in a cache, so its caller hands it short words alone",
+    "names.keep_names": "takes a value as it is made, and the names of its attributes; names.named is fed",
+    "recording._kept": "takes the name of an attribute",
     "tokens._kept_line": "kept in a cache, so its caller hands it short lines alone",
     "tokens._wide": "takes one character",
     "tokens.tokenizer_counter": "takes a setting",
