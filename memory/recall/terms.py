@@ -201,15 +201,19 @@ def query_tokens(text: str, languages: Sequence[str]) -> list[Token]:
     return list(found)
 
 
+def _may_join(piece: Piece, languages: tuple[str, ...]) -> bool:
+    word = piece.text
+    plain = len(word) > 2 and word.isalpha() and not piece.within
+    return plain and not _is_unspaced(word) and not is_function_word(word, languages)
+
+
 def _joined(pieces: Sequence[Piece], languages: tuple[str, ...]) -> dict[str, list[str]]:
     """Each word with what it and its neighbour make as one word: somebody may have written "web site" so."""
     found: dict[str, list[str]] = {}
     for one, other in pairwise(pieces):
-        whole = one.text + other.text
-        if whole.isalpha() and min(len(one.text), len(other.text)) > 2 and not one.within and not other.within:
-            if not any(is_function_word(word, languages) or _is_unspaced(word) for word in (one.text, other.text)):
-                found.setdefault(one.text, []).append(whole)
-                found.setdefault(other.text, []).append(whole)
+        if _may_join(one, languages) and _may_join(other, languages):
+            for word in (one.text, other.text):
+                found.setdefault(word, []).append(one.text + other.text)
     return {word: wholes[:_MOST_JOINED] for word, wholes in found.items()}
 
 
