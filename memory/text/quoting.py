@@ -26,6 +26,8 @@ TURNS_OPEN = (
 )
 TURNS_CLOSE = "</conversation_so_far>"
 NAME_LENGTH = 60
+_CHARACTERS_A_TOKEN = 16
+"""At most, of what is worth showing: a longer text need not be counted to know that it does not fit."""
 
 _LINE_BREAKS = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 # Names that chat templates, tool protocols and prompts give to their own parts.
@@ -175,9 +177,10 @@ def value_text(value: Json, limit: int = 400) -> str:
 
 def shortened(text: str, tokens: int, counter: TokenCounter, note: str = "shortened") -> str:
     """The beginning and the end of `text` with a mark between, at most `tokens` long; '' when nothing fits."""
-    if counter.count(text) <= tokens:
+    most = tokens * _CHARACTERS_A_TOKEN
+    if len(text) <= most and counter.count(text) <= tokens:
         return text
-    low, high = 0, min(len(text), tokens * 12)
+    low, high = 0, min(len(text), most)
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if counter.count(_middle_cut(text, middle, note)) <= tokens else (low, middle - 1)

@@ -5,15 +5,15 @@ from dataclasses import replace
 
 from memory.model import Message
 from memory.ports import TokenCounter
-from memory.text import quoting
+from memory.text import forms, quoting
 from memory.text.tokens import json_text
 
 Cost = Callable[[Message], int]
 Shorten = Callable[[str, int], str]
 
 _PRICED = 40_000
-_NEW_LINE = 12
-"""Bytes that a line may gain when it is quoted: a bar, and a word before what looks like a speaker."""
+_NEW_LINE = 6
+"""Tokens that a line may gain when it is quoted: a bar, and a word before what looks like a speaker."""
 
 
 def turns(messages: Sequence[Message]) -> list[tuple[Message, ...]]:
@@ -156,9 +156,10 @@ def within(messages: Sequence[Message], tokens: int, counter: TokenCounter) -> t
 
 
 def cost(counter: TokenCounter, message: Message, dated: bool = False) -> int:
-    """What a message costs a model that is shown it as a turn, with role and speaker.
+    """What a message costs a model that is shown it as a turn, in the larger of the two forms: a text with role and
+    speaker, or data.
 
-    What lies beyond 40,000 characters is priced by its bytes, on the high side: it is not neutralised to be left out.
+    What lies beyond 40,000 characters is priced as it was said, on the high side: it is not neutralised to be left out.
     """
     beyond = message.content[_PRICED:]
     if beyond:
@@ -166,8 +167,8 @@ def cost(counter: TokenCounter, message: Message, dated: bool = False) -> int:
     if message.tool_arguments is not None and len(arguments := json_text(message.tool_arguments)) > _PRICED:
         beyond += arguments
         message = replace(message, tool_arguments=None)
-    size = len(beyond.encode("utf-8", "surrogatepass"))
-    return counter.count(quoting.turn(message, dated)) + 1 + size + size // 20 + _NEW_LINE * beyond.count("\n")
+    shown = max(counter.count(quoting.turn(message, dated)) + 1, forms.cost(counter, forms.message(message)))
+    return shown + (counter.count(beyond) + _NEW_LINE * beyond.count("\n") if beyond else 0)
 
 
 def total_cost(counter: TokenCounter, messages: Sequence[Message]) -> int:
