@@ -11,6 +11,7 @@ from memory.context.preamble import Preambles
 from memory.context.strategies import ResolvedStrategy, apply, in_force, needs_summary, saved
 from memory.errors import BackstoryError, Invalid
 from memory.model import (
+    KNOBS,
     QUERY_LENGTH,
     Hit,
     Message,
@@ -27,6 +28,7 @@ from memory.ports import Clock, Records, RecordStore, TokenCounter
 from memory.record.sessions import existing
 from memory.record.user_context import in_force as user_context_in_force
 from memory.summaries.summarizing import Summarizing
+from memory.text import forms
 from memory.text.order import as_said
 from memory.text.turns import last_turns, turns, user_turns
 
@@ -40,6 +42,10 @@ _LAST_WORDS_LENGTH = 400
 _MOST_READ = 1000
 """Messages among which a summarizing strategy looks for its turns; what the budget then cuts is folded all the same."""
 _FOLD_SECONDS = 0.2
+_FALLS_SHORT = (
+    "The summary covers messages 1 to {covers:,}; messages {after:,} to {before:,} are in neither "
+    "the summary nor the turns: the summary is not whole yet, ask again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +127,8 @@ class SessionContexts:
             self._keep_summary(owner, session, strategy, transcript)
         background = self._background(owner, session, request, transcript, strategy)
         hits, notes = self._recalled(owner, request, transcript)
-        material = replace(background, transcript=transcript, whole=len(transcript) >= count, hits=hits)
+        frame = _frame_cost(session, strategy, notes, self._counter)
+        material = replace(background, transcript=transcript, whole=len(transcript) >= count, hits=hits, frame=frame)
         made = assemble(material, budget, self._counter)
         if session is not None and (closed := self._without_hole(owner, session, material, made)):
             material, made = closed, assemble(closed, budget, self._counter)
@@ -232,6 +239,25 @@ class SessionContexts:
         return tuple(found.hits), ()
 
 
+def _frame_cost(
+    session: Session | None, strategy: ResolvedStrategy, notes: Sequence[str], counter: TokenCounter
+) -> int:
+    """What a session context costs as data before anything is in it."""
+    knobs = {name: getattr(strategy, name) for name in ("mode", *KNOBS)}
+    decided = {name: layer for name, layer in strategy.decided_by.items() if layer != "none"}
+    data = {
+        "session_id": session.session_id if session else None,
+        "instructions": "",
+        **dict.fromkeys(("messages", "recalled", "user_context"), ()),
+        "summary": None,
+        "tokens": 100_000,
+        "strategy": {"decided_by": "session", **knobs, "knobs_decided_by": decided},
+        "left_out": 100_000,
+        "notes": [*notes, _FALLS_SHORT] if strategy.mode == "summarize" else list(notes),
+    }
+    return forms.cost(counter, data)
+
+
 def _session(records: Records, request: ContextRequest) -> Session | None:
     if request.session_id is None:
         return records.open_session(request.project_id)
@@ -295,3 +321,4 @@ def _in_neither(material: Material, made: Assembled) -> list[int]:
 
 def _before(first: Message, transcript: Sequence[Message]) -> list[Message]:
     return list(takewhile(lambda m: m.message_id != first.message_id, transcript))
+    return _FALLS_SHORT.format(covers=covers, after=covers + 1, before=first - 1)

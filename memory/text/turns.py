@@ -141,23 +141,26 @@ def _groups(messages: Sequence[Message]) -> list[tuple[Message, ...]]:
     return found
 
 
-def within(messages: Sequence[Message], tokens: int, counter: TokenCounter) -> tuple[Message, ...]:
-    """The newest of `messages` that cost at most `tokens` as turns; turns and tool calls stay whole."""
+def within(
+    messages: Sequence[Message], tokens: int, counter: TokenCounter, *, as_data: bool = False
+) -> tuple[Message, ...]:
+    """The newest of `messages` that cost at most `tokens` as turns (with `as_data`: in the larger of the two forms);
+    turns and tool calls stay whole."""
     dated = {m.message_id for m, new_day in zip(messages, quoting.new_days(messages), strict=True) if new_day}
     # The first that is kept tells its day as well, wherever the cut falls.
     room = tokens - (counter.count("2025-12-31, ") + 1)
 
     def price(message: Message) -> int:
-        return cost(counter, message, message.message_id in dated)
+        return cost(counter, message, message.message_id in dated, as_data=as_data)
 
     if sum(map(price, messages)) <= tokens:
         return tuple(messages)
     return fit(messages, room, price, lambda text, size: quoting.shortened(text, size, counter))
 
 
-def cost(counter: TokenCounter, message: Message, dated: bool = False) -> int:
-    """What a message costs a model that is shown it as a turn, in the larger of the two forms: a text with role and
-    speaker, or data.
+def cost(counter: TokenCounter, message: Message, dated: bool = False, *, as_data: bool = False) -> int:
+    """What a message costs a model that is shown it as a turn, with role and speaker; with `as_data`, what it costs in
+    the larger of the two forms.
 
     What lies beyond 40,000 characters is priced as it was said, on the high side: it is not neutralised to be left out.
     """
@@ -167,10 +170,13 @@ def cost(counter: TokenCounter, message: Message, dated: bool = False) -> int:
     if message.tool_arguments is not None and len(arguments := json_text(message.tool_arguments)) > _PRICED:
         beyond += arguments
         message = replace(message, tool_arguments=None)
-    shown = max(counter.count(quoting.turn(message, dated)) + 1, forms.cost(counter, forms.message(message)))
+    shown = counter.count(quoting.turn(message, dated)) + 1
+    if as_data:
+        shown = max(shown, forms.cost(counter, forms.message(message)))
     return shown + (counter.count(beyond) + _NEW_LINE * beyond.count("\n") if beyond else 0)
 
 
-def total_cost(counter: TokenCounter, messages: Sequence[Message]) -> int:
+def total_cost(counter: TokenCounter, messages: Sequence[Message], *, as_data: bool = False) -> int:
     """What a conversation's turns cost together, their dates included."""
-    return sum(cost(counter, m, dated) for m, dated in zip(messages, quoting.new_days(messages), strict=True))
+    days = quoting.new_days(messages)
+    return sum(cost(counter, m, dated, as_data=as_data) for m, dated in zip(messages, days, strict=True))

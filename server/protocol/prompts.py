@@ -57,7 +57,7 @@ def _recall_topic(call: Call, topic: str, project_id: str | None = None) -> str:
 
 def _start_with_memory(call: Call, query: str | None = None, project_id: str | None = None) -> str:
     wanted = ContextRequest(project_id=project_id, query=query, display_name=call.caller.display_name)
-    given = answers.session_context(call.memory.session_contexts.get(call.owner, wanted))
+    given = answers.session_context(call.memory.session_contexts.get(call.owner, wanted), call.memory.counter)
     wish = f"I would like to talk about: {query}" if query else "Greet me, and take up where we left off."
     return f"This is what you know from our earlier conversations:\n\n{given.text}\n\n{wish}"
 

@@ -82,5 +82,5 @@ def session_summary(call: Call, session_id: str) -> Document:
 def session_context(call: Call, session_id: str) -> Document:
     wanted = ContextRequest(session_id=session_id, display_name=call.caller.display_name)
     given = call.memory.session_contexts.get(call.owner, wanted)
-    answer = answers.session_context(given)
+    answer = answers.session_context(given, call.memory.counter)
     return Document(answer.data, answer.text)

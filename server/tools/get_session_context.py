@@ -6,6 +6,7 @@ from pydantic import Field, WithJsonSchema
 
 from memory.context.session_context import ContextRequest
 from memory.model import Purpose
+from memory.text.forms import RESULT_TOKENS
 from server.calling import Call
 from server.tools import parameters as p
 from server.tools.toolbox import reads
@@ -34,11 +35,11 @@ def get_session_context(
         session_id=session_id,
         project_id=project_id,
         query=query,
-        max_tokens=max_tokens,
+        max_tokens=min(max_tokens, RESULT_TOKENS),
         strategy=strategy.value() if strategy else None,
         purpose=purpose,
         agent=call.caller.agent,
         display_name=call.caller.display_name,
     )
     call.given = call.memory.session_contexts.get(call.owner, wanted)
-    return answers.session_context(call.given)
+    return answers.session_context(call.given, call.memory.counter)

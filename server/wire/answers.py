@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from memory.context.session_context import SessionContext
 from memory.context.strategies import ResolvedStrategy
 from memory.model import Commitment, Fact, Hit, Interpreted, Json, Message, Session, Summary, UserContextEntry
+from memory.ports import TokenCounter
 from memory.record.recording import Recorded
 from memory.record.sessions import SessionPage
 from memory.text import results
 from memory.text.plain import plain
 from memory.text.quoting import cut
+from memory.text.tokens import json_text
 from server.wire import schemas as wire
 
 if TYPE_CHECKING:
@@ -90,21 +92,33 @@ def no_summary(session_id: str) -> wire.SummaryAnswer:
     )
 
 
-def session_context(given: SessionContext) -> Answer[wire.SessionContextAnswer]:
-    """What a model should be given now; the text is the one whose tokens were counted."""
+def session_context(given: SessionContext, counter: TokenCounter) -> Answer[wire.SessionContextAnswer]:
+    """What a model should be given now; its tokens are those of the larger form."""
+    text = results.context(given.instructions, given.messages) or results.NOTHING_KNOWN
     data = wire.SessionContextAnswer(
         session_id=given.session_id,
         instructions=given.instructions,
-        messages=[message(m) for m in given.messages],
+        messages=[_among(m) for m in given.messages],
         recalled=[_hit(hit) for hit in given.recalled],
         user_context=[entry(row) for row in given.user_context],
         summary=summary_data(given.summary) if given.summary else None,
         tokens=given.tokens,
-        strategy=_strategy_data(given.strategy),
+        strategy=_decided_alone(_strategy_data(given.strategy)),
         left_out=given.left_out,
         notes=list(given.notes),
     )
-    return Answer(data, results.context(given.instructions, given.messages) or results.NOTHING_KNOWN)
+    data.tokens = larger(counter, data, text)
+    return Answer(data, text)
+
+
+def _decided_alone(strategy: wire.StrategyOut) -> wire.StrategyOut:
+    decided = {name: layer for name, layer in strategy.knobs_decided_by.items() if layer != "none"}
+    return strategy.model_copy(update={"knobs_decided_by": decided})
+
+
+def larger(counter: TokenCounter, data: wire.Outgoing, text: str) -> int:
+    """The tokens of the larger of a result's two forms."""
+    return max(counter.count(text), counter.count(json_text(data.model_dump(mode="json"))))
 
 
 def _strategy_data(resolved: ResolvedStrategy) -> wire.StrategyOut:
@@ -149,6 +163,11 @@ def session(one: Session, what: str) -> Answer[wire.SessionAnswer]:
 def session_data(s: Session) -> wire.SessionOut:
     """A session on the wire."""
     return wire.SessionOut(**{name: getattr(s, name) for name in wire.SessionOut.model_fields})
+
+
+def _among(m: Message) -> wire.MessageOut:
+    """A message among others of its session, which is named once."""
+    return message(m).model_copy(update={"session_id": None})
 
 
 def message(m: Message, *, whole: bool = False) -> wire.MessageOut:

@@ -73,7 +73,7 @@ EXCLUDED = {
     "terms._kept_variants": "kept in a cache, so its caller hands it short words alone",
     "names.keep_names": "takes a value as it is made, and the names of its attributes; names.named is fed",
     "recording._kept": "takes the name of an attribute",
-    "tokens._kept_line": "kept in a cache, so its caller hands it short lines alone",
+    "tokens._kept_word": "kept in a cache, so its caller hands it short words alone",
     "tokens._wide": "takes one character",
     "tokens.tokenizer_counter": "takes a setting",
     "quoting._folded": "takes one character",
