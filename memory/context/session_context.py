@@ -303,10 +303,7 @@ def _falls_short(material: Material, made: Assembled) -> str | None:
     if material.summary is None or not unseen:
         return None
     covers = material.summary.covers_to_seq
-    return (
-        f"The summary covers messages 1 to {covers:,}; messages {covers + 1:,} to {max(unseen):,} are in neither "
-        "the summary nor the turns: the summary is not whole yet, ask again."
-    )
+    return _FALLS_SHORT.format(covers=covers, after=covers + 1, before=max(unseen))
 
 
 def _in_neither(material: Material, made: Assembled) -> list[int]:
@@ -321,4 +318,3 @@ def _in_neither(material: Material, made: Assembled) -> list[int]:
 
 def _before(first: Message, transcript: Sequence[Message]) -> list[Message]:
     return list(takewhile(lambda m: m.message_id != first.message_id, transcript))
-    return _FALLS_SHORT.format(covers=covers, after=covers + 1, before=first - 1)

@@ -33,6 +33,7 @@ from memory.recall.topic import MOST_HITS, stretches
 from memory.recall.understanding import interpreted, understood
 from memory.recall.variety import Ranked, varied
 from memory.recall.weights import weights_for
+from memory.text.excerpts import words_of
 from memory.text.tokens import EstimatedTokens
 
 _HOT_BYTES = 256 << 20
@@ -95,7 +96,8 @@ class Recall:
         ranked, told, where = self._ranked(owner, asked)
         hits = self._read_back(owner, where, ranked, MOST_HITS)
         with self._store.read(owner) as records:
-            found, tokens = stretches(records, hits, request.max_tokens, request.window, self._tokens())
+            words = words_of(request.topic)
+            found, tokens = stretches(records, hits, request.max_tokens, request.window, self._tokens(), words)
         return TopicResult(found, tokens, told)
 
     def forget(self) -> None:

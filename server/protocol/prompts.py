@@ -48,7 +48,7 @@ def _recall_topic(call: Call, topic: str, project_id: str | None = None) -> str:
     from memory.recall import TopicRequest
 
     wanted = TopicRequest(topic, MessageFilter(project_id=project_id), max_tokens=TOPIC_TOKENS)
-    found = answers.topic(call.memory.recall.topic(call.owner, wanted))
+    found = answers.topic(call.memory.recall.topic(call.owner, wanted), call.memory.counter)
     return (
         f"Recall what we said about {topic}. This is what the memory holds:\n\n{found.text}\n\n"
         "Sum up what matters, say when and by whom it was said, and name what is still open."

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from memory.model import NEIGHBOURS, MessageFilter
+from memory.text.forms import RESULT_TOKENS
 from server.calling import Call
 from server.tools import parameters as p
 from server.tools.toolbox import reads
@@ -38,5 +39,5 @@ def get_context_around_topic(
     if session_id is not None:
         call.session(session_id)
     where = MessageFilter(scope, project_id, session_id, role, channel, since, until)
-    wanted = TopicRequest(topic, where, days_back, max_tokens, window)
-    return answers.topic(call.memory.recall.topic(call.owner, wanted))
+    wanted = TopicRequest(topic, where, days_back, min(max_tokens, RESULT_TOKENS), window)
+    return answers.topic(call.memory.recall.topic(call.owner, wanted), call.memory.counter)

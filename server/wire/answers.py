@@ -47,8 +47,9 @@ def found(result: "SearchResult") -> Answer[wire.SearchAnswer]:
     return Answer(data, results.found(result))
 
 
-def topic(result: "TopicResult") -> Answer[wire.TopicAnswer]:
-    """Stretches of conversation, in order."""
+def topic(result: "TopicResult", counter: TokenCounter) -> Answer[wire.TopicAnswer]:
+    """Stretches of conversation, in order; its tokens are those of the larger form."""
+    text = results.topic(result)
     data = wire.TopicAnswer(
         stretches=[
             wire.StretchOut(
@@ -56,13 +57,14 @@ def topic(result: "TopicResult") -> Answer[wire.TopicAnswer]:
                 session_title=s.session_title,
                 from_seq=s.from_seq,
                 to_seq=s.to_seq,
-                messages=[message(m) for m in s.messages],
+                messages=[_among(m) for m in s.messages],
             )
             for s in result.stretches
         ],
         tokens=result.tokens,
     )
-    return Answer(data, results.topic(result))
+    data.tokens = larger(counter, data, text)
+    return Answer(data, text)
 
 
 def entries(rows: Sequence[UserContextEntry]) -> Answer[wire.Entries]:
