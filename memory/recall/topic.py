@@ -118,7 +118,12 @@ class _Budget:
     """What was taken so far, never above the limit in either form; but something of the best hit in any case."""
 
     def __init__(
-        self, limit: int, counter: TokenCounter, titles: dict[str, str | None], words: Sequence[str], around: _Around
+        self,
+        limit: int,
+        counter: TokenCounter,
+        titles: dict[str, str | None],
+        words: Sequence[str],
+        around: _Around,
     ) -> None:
         self.used: tuple[float, float] = (counter.count(f"{OPEN}{CLOSE}") + 14, 20)
         self.titles = titles

@@ -180,8 +180,13 @@ def list_page(
     before = None if cursor is None else _last_session(cursor)
     with store.read(owner) as db:
         found = db.sessions(where, limit + 1, before)
-    page = found[:limit]
-    return SessionPage(tuple(page), _after_session(page[-1]) if len(found) > limit else None)
+    page = tuple(found[:limit])
+    return page_to(page) if len(found) > limit else SessionPage(page, None)
+
+
+def page_to(sessions: tuple[Session, ...]) -> SessionPage:
+    """A page of these, after which there are more."""
+    return SessionPage(sessions, _after_session(sessions[-1]))
 
 
 def _after_session(session: Session) -> str:

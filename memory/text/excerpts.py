@@ -1,7 +1,8 @@
 """A part of a long message around the words that were asked for, with a mark that says how to read the rest."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from urllib.parse import quote
 
 from memory.model import Message
@@ -11,6 +12,7 @@ _MOST_WORDS = 32
 _SHORTEST = 3
 _LOOKED_AT = 400_000
 _PLACES = 2_000
+_A_FEW = 24
 _CHARACTERS_A_TOKEN = 16
 _ROOM_FOR_ADDRESS = 200
 """Tokens. In a shorter excerpt the address is named by its end; its session stands beside it."""
@@ -37,6 +39,34 @@ def excerpt(message: Message, tokens: int, counter: TokenCounter, words: Sequenc
         else:
             high = half - 1
     return _clipped(message, middle, low, tokens)
+
+
+def fitted(
+    message: Message,
+    room: int,
+    price: Callable[[Message], int],
+    counter: TokenCounter,
+    words: Sequence[str] = (),
+    *,
+    least: int = 0,
+) -> Message | None:
+    """The message with its words cut until it costs at most `room`; None where not even `least` tokens of them fit.
+
+    Where `least` is 0, a few words are given in any case. A call's arguments are left out of what is cut.
+    """
+    if price(message) <= room:
+        return message
+    bare = replace(message, tool_arguments=None, entities=None)
+    left = room - price(replace(bare, content=""))
+    for _ in range(6):
+        if left < max(least, 1):
+            break
+        cut = replace(bare, content=excerpt(bare, left, counter, words))
+        over = price(cut) - room
+        if over <= 0:
+            return cut
+        left -= max(over, left // 8)
+    return None if least else replace(bare, content=excerpt(bare, _A_FEW, counter, words))
 
 
 def _densest(text: str, words: Sequence[str], width: int) -> int:

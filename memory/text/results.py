@@ -6,9 +6,9 @@ Recalled words stand in it as quoted data with their role, speaker and date, nev
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from memory.model import Message, Session, Summary, UserContextEntry
+from memory.model import Hit, Message, Session, Summary, UserContextEntry
 from memory.text.quoting import framed, label, quotation, turns_frame
-from memory.text.wording import counted, entry_line, place_line, session_line, summary_text
+from memory.text.wording import counted, entry_line, hits_line, place_line, session_line, summary_text
 
 if TYPE_CHECKING:
     from memory.context.strategies import ResolvedStrategy
@@ -17,30 +17,32 @@ if TYPE_CHECKING:
     from memory.record.recording import Recorded
     from memory.record.sessions import SessionPage
 
-EXCERPT = 4_000
 VALUE = 2_000
 NOTHING_FOUND = "Nothing was found. Other words, fewer filters or a longer time may find more."
 NOTHING_KNOWN = "Nothing is known yet."
 NO_SESSIONS = "There are no such sessions."
 
 
-def recorded(done: "Recorded", new: int) -> str:
+def recorded(done: "Recorded", new: int, note: str | None = None) -> str:
     """What was recorded where, `new` of it for the first time."""
     text = f"Recorded {counted(new, 'message')} in session {label(done.session.session_id)}."
     if done.duplicates:
         text += f" Already recorded, and left as they were: {counted(len(done.duplicates), 'message')}."
-    return text
+    return _noted(text, note)
 
 
-def found(result: "SearchResult") -> str:
-    """Hits, best first."""
+def found(result: "SearchResult", note: str | None = None) -> str:
+    """Hits, best first, those of a session together."""
     if not result.hits:
         return NOTHING_FOUND
-    parts = []
+    by_session: dict[str, list[Hit]] = {}
     for hit in result.hits:
-        m = hit.message
-        parts += [place_line(m.session_id, hit.session_title, m.seq, m.seq), quotation(m, EXCERPT)]
-    return f"{counted(len(result.hits), 'message')} found, best first.\n{framed(parts)}"
+        by_session.setdefault(hit.message.session_id, []).append(hit)
+    parts = []
+    for session_id, hits in by_session.items():
+        parts.append(hits_line(session_id, hits[0].session_title, [hit.message.seq for hit in hits]))
+        parts += [quotation(hit.message) for hit in hits]
+    return _noted(f"{counted(len(result.hits), 'message')} found, best first.\n{framed(parts)}", note)
 
 
 def topic(result: "TopicResult") -> str:
@@ -54,9 +56,9 @@ def topic(result: "TopicResult") -> str:
     return f"{counted(len(result.stretches), 'stretch', 'stretches')} of conversation found.\n{framed(parts)}"
 
 
-def entries(rows: Sequence[UserContextEntry]) -> str:
+def entries(rows: Sequence[UserContextEntry], note: str | None = None) -> str:
     """Entries of the user context, with their versions."""
-    return "\n".join(f"- {entry_line(row, VALUE, kept=True)}" for row in rows) or NOTHING_KNOWN
+    return _noted("\n".join(f"- {entry_line(row, VALUE, kept=True)}" for row in rows) or NOTHING_KNOWN, note)
 
 
 def summary(made: Summary) -> str:
@@ -110,5 +112,9 @@ def identified(found: "Identified") -> str:
     return "\n".join(["Several people are known by this; ask which of them it is:", *lines])
 
 
+def _noted(text: str, note: str | None) -> str:
+    return f"{text}\n{note}" if note else text
+
+
 def _quotations(messages: Sequence[Message]) -> list[str]:
-    return [quotation(message, EXCERPT) for message in messages]
+    return [quotation(message) for message in messages]

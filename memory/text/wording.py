@@ -112,6 +112,11 @@ def place_line(session_id: str, session_title: str | None, first: int, last: int
     return f"Session {label(session_id)}{title(session_title)}, {span}:"
 
 
+def hits_line(session_id: str, session_title: str | None, seqs: Sequence[int]) -> str:
+    """Where the messages found that follow stand, in their order."""
+    return f"Session {label(session_id)}{title(session_title)}, no. {', '.join(map(str, seqs))}:"
+
+
 def result_left_out(message: Message) -> str:
     """What stands in place of a tool's result."""
     tool = label(message.tool_name) if message.tool_name else "a tool"

@@ -32,6 +32,7 @@ def sessions(as_json: bool, settings: Settings, **options: Any) -> None:
       backstory sessions
       backstory sessions --project flat-hunt --archived --json
     """
+    from memory.text.tokens import EstimatedTokens
     from server.tools.list_sessions import list_sessions
     from server.wire import answers
 
@@ -41,7 +42,7 @@ def sessions(as_json: bool, settings: Settings, **options: Any) -> None:
         page = list_page(store, settings.owner, where, values["limit"], values["cursor"])
         empty = not page.sessions and say_if_empty(store, settings)
     if as_json:
-        echo_json(answers.sessions(page).data.model_dump(mode="json"))
+        echo_json(answers.sessions(page, EstimatedTokens()).data.model_dump(mode="json"))
         return
     if not page.sessions:
         if not empty:

@@ -8,7 +8,8 @@ from mcp.types import Prompt, PromptArgument
 
 from memory.context.session_context import ContextRequest
 from memory.errors import Invalid, shown
-from memory.model import MessageFilter
+from memory.model import QUERY_LENGTH, MessageFilter
+from memory.text.quoting import cut
 from server.calling import Call
 from server.wire import answers
 
@@ -44,13 +45,18 @@ class PromptSpec:
         return values
 
 
+def _echoed(text: str) -> str:
+    """What a prompt repeats of what it was asked for."""
+    return cut(text, QUERY_LENGTH)
+
+
 def _recall_topic(call: Call, topic: str, project_id: str | None = None) -> str:
     from memory.recall import TopicRequest
 
     wanted = TopicRequest(topic, MessageFilter(project_id=project_id), max_tokens=TOPIC_TOKENS)
     found = answers.topic(call.memory.recall.topic(call.owner, wanted), call.memory.counter)
     return (
-        f"Recall what we said about {topic}. This is what the memory holds:\n\n{found.text}\n\n"
+        f"Recall what we said about {_echoed(topic)}. This is what the memory holds:\n\n{found.text}\n\n"
         "Sum up what matters, say when and by whom it was said, and name what is still open."
     )
 
@@ -58,7 +64,7 @@ def _recall_topic(call: Call, topic: str, project_id: str | None = None) -> str:
 def _start_with_memory(call: Call, query: str | None = None, project_id: str | None = None) -> str:
     wanted = ContextRequest(project_id=project_id, query=query, display_name=call.caller.display_name)
     given = answers.session_context(call.memory.session_contexts.get(call.owner, wanted), call.memory.counter)
-    wish = f"I would like to talk about: {query}" if query else "Greet me, and take up where we left off."
+    wish = f"I would like to talk about: {_echoed(query)}" if query else "Greet me, and take up where we left off."
     return f"This is what you know from our earlier conversations:\n\n{given.text}\n\n{wish}"
 
 

@@ -37,6 +37,7 @@ from server.protocol.prompts import PROMPTS
 from server.protocol.sdk_privates import lowlevel_of
 from server.protocol.updates import Listening, listening
 from server.resources import RESOURCES, family_of
+from server.wire.fitting import beginning
 
 Request = ServerRequestContext[Any, Any]
 
@@ -113,7 +114,8 @@ class MemoryServer(MCPServer[LazyMemory]):
             values = await in_thread(suggest)
         except BackstoryError as error:
             raise MCPError(INVALID_PARAMS, str(error)) from error
-        return CompleteResult(completion=Completion(values=values[:MOST], total=None, has_more=len(values) > MOST))
+        shown = values[: min(MOST, beginning(values, lambda value: len(value.encode()) + 3))]
+        return CompleteResult(completion=Completion(values=shown, total=None, has_more=len(values) > len(shown)))
 
     async def _hear_own(self, ctx: Request, call_next: CallNext) -> HandlerResult:
         """A listening stream hears of its own caller's changes; another's session is not found."""

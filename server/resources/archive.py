@@ -19,12 +19,12 @@ def latest_archived(call: Call) -> Document:
     with call.memory.store.read(call.owner) as records:
         session = records.latest_archived()
         if session is None:
-            return _document(None, None, [])
+            return _document(call, None, None, [])
         summary = records.latest_summary(session.session_id)
         messages = as_said(records.transcript(session.session_id, last=LAST_MESSAGES))
-    return _document(session, summary, messages)
+    return _document(call, session, summary, messages)
 
 
-def _document(session: Session | None, summary: Summary | None, messages: list[Message]) -> Document:
-    answer = answers.archived(session, summary, messages)
+def _document(call: Call, session: Session | None, summary: Summary | None, messages: list[Message]) -> Document:
+    answer = answers.archived(session, summary, messages, call.memory.counter)
     return Document(answer.data, answer.text)

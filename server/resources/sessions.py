@@ -19,7 +19,7 @@ NEWEST = 100
 @resource(addresses.SESSIONS, "Sessions", "Your conversations, newest first (up to 100)")
 def sessions(call: Call) -> Document:
     page = list_page(call.memory.store, call.owner, SessionFilter(), NEWEST, None)
-    return Document(answers.sessions(page).data)
+    return Document(answers.sessions(page, call.memory.counter).data)
 
 
 @resource(addresses.SESSION, "Session", "A conversation: its title, project, times and number of messages")
@@ -48,7 +48,7 @@ def session_messages_from(call: Call, session_id: str, **asked: str) -> Document
 
 
 def _messages(call: Call, session_id: str, start: Place, to_seq: int | None) -> Document:
-    page = read_page(call.memory.store, call.owner, session_id, start, to_seq=to_seq)
+    page = read_page(call.memory.store, call.owner, session_id, start, to_seq=to_seq, counter=call.memory.counter)
     data: dict[str, Any] = {
         "session_id": session_id,
         "messages": [row.model_dump(mode="json") for row in page.rows],
@@ -75,7 +75,7 @@ def session_summary(call: Call, session_id: str) -> Document:
     with call.memory.store.read(call.owner) as records:
         session_id = existing(records, session_id).session_id
         summary = records.latest_summary(session_id)
-    return Document(answers.summary_data(summary) if summary else answers.no_summary(session_id))
+    return Document(answers.summary(summary, call.memory.counter).data if summary else answers.no_summary(session_id))
 
 
 @resource(addresses.CONTEXT, "Context of a session", "What a model should be given of a conversation now, ready to use")

@@ -8,12 +8,12 @@ from memory.record.user_context import get as entries_of
 from server.calling import Call
 from server.protocol import addresses
 from server.resources.table import Document, resource
-from server.wire import answers
+from server.wire import answers, fitting
 
 
 @resource(addresses.USER_CONTEXT, "What is known about the user", "Facts, preferences and current state, as stated")
 def user_context(call: Call) -> Document:
-    answer = answers.entries(entries_of(call.memory.store, call.owner, clock=call.memory.clock))
+    answer = answers.entries(entries_of(call.memory.store, call.owner, clock=call.memory.clock), call.memory.counter)
     return Document(answer.data, answer.text)
 
 
@@ -29,4 +29,4 @@ def profile(call: Call) -> Document:
     expires_after = timedelta(days=settings.profile_days) if settings.profile_days else None
     limits = ProfileLimits(settings.profile_sessions, expires_after)
     found = profile_of(call.memory.store, call.owner, limits=limits, clock=call.memory.clock)
-    return Document(dict(as_document(found)))
+    return Document(fitting.profile(dict(as_document(found)), call.memory.counter))

@@ -23,4 +23,4 @@ def get_user_context(
     """Get the facts, preferences and current state the user has stated. Call it before asking the user
     something they may have told you already."""
     found = user_context.get(call.memory.store, call.owner, keys, project_id, include_history, clock=call.memory.clock)
-    return answers.entries(found)
+    return answers.entries(found, call.memory.counter)

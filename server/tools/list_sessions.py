@@ -30,4 +30,4 @@ def list_sessions(
 ) -> Answer[Sessions]:
     """List conversations, newest first: to find an earlier one's `session_id`, or what is open in a project."""
     where = SessionFilter(scope, project_id, archived, channel, external_id, title)
-    return answers.sessions(list_page(call.memory.store, call.owner, where, limit, cursor))
+    return answers.sessions(list_page(call.memory.store, call.owner, where, limit, cursor), call.memory.counter)

@@ -45,4 +45,4 @@ def record_messages(
     if new:
         call.changed += addresses.after_recording(done.session)
         call.memory.triggers.recorded(call.owner, done.session.session_id)
-    return answers.recorded(done, new)
+    return answers.recorded(done, new, call.memory.counter)

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from memory.model import REWORDINGS, MessageFilter
+from memory.text.excerpts import words_of
 from server.calling import Call
 from server.tools import parameters as p
 from server.tools.toolbox import reads
@@ -40,4 +41,4 @@ def search_conversation_history(
         call.session(session_id)
     where = MessageFilter(scope, project_id, session_id, role, channel, since, until)
     wanted = SearchRequest(query, tuple(queries), where, days_back, limit)
-    return answers.found(call.memory.recall.search(call.owner, wanted))
+    return answers.found(call.memory.recall.search(call.owner, wanted), words_of(query, *queries), call.memory.counter)

@@ -65,4 +65,4 @@ def summarize_session(
     )
     if made.created_at >= began:
         call.changed += addresses.after_summary(call.session(made.session_id))
-    return answers.summary(made)
+    return answers.summary(made, call.memory.counter)

@@ -52,4 +52,4 @@ def upsert_user_context(
         clock=call.memory.clock,
     )
     call.changed += addresses.after_upsert(project_id)
-    return answers.entries(entries)
+    return answers.entries(entries, call.memory.counter)

@@ -1,7 +1,7 @@
 """From what memory returns to what a client gets: structured data beside the text that a model reads."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from memory.context.session_context import SessionContext
@@ -10,10 +10,12 @@ from memory.model import Commitment, Fact, Hit, Interpreted, Json, Message, Sess
 from memory.ports import TokenCounter
 from memory.record.recording import Recorded
 from memory.record.sessions import SessionPage
-from memory.text import results
+from memory.text import forms, results
 from memory.text.plain import plain
 from memory.text.quoting import cut
 from memory.text.tokens import json_text
+from memory.text.wording import counted
+from server.wire import fitting
 from server.wire import schemas as wire
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=wire.Outgoing, covariant=True)
 CONTENT = 100_000
+_DATES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +34,31 @@ class Answer(Generic[T]):
     text: str
 
 
-def recorded(done: Recorded, new: int) -> Answer[wire.Recorded]:
+def recorded(done: Recorded, new: int, counter: TokenCounter) -> Answer[wire.Recorded]:
     """What was recorded where, `new` of it for the first time."""
+    rows = [wire.RecordedOut(message_id=m.message_id, seq=m.seq) for m in done.messages]
+    half = forms.RESULT_TOKENS // 2
+    named = fitting.beginning(rows, lambda row: forms.cost(counter, row.model_dump()), half)
+    repeated = fitting.beginning(done.duplicates, lambda name: forms.cost(counter, name), half - 1_000)
+    left = len(rows) - named + len(done.duplicates) - repeated
+    note = (
+        f"All is recorded; {counted(left, 'id')} left out here, as they are too long for one answer." if left else None
+    )
     data = wire.Recorded(
         session_id=done.session.session_id,
-        recorded=[wire.RecordedOut(message_id=m.message_id, seq=m.seq) for m in done.messages],
-        duplicates=list(done.duplicates),
+        recorded=rows[:named],
+        duplicates=list(done.duplicates[:repeated]),
+        note=note,
     )
-    return Answer(data, results.recorded(done, new))
+    return Answer(data, results.recorded(done, new, note))
 
 
-def found(result: "SearchResult") -> Answer[wire.SearchAnswer]:
-    """Hits, best first."""
-    data = wire.SearchAnswer(hits=[_hit(hit) for hit in result.hits], interpreted=interpreted(result.interpreted))
-    return Answer(data, results.found(result))
+def found(result: "SearchResult", words: Sequence[str], counter: TokenCounter) -> Answer[wire.SearchAnswer]:
+    """Hits, best first; long ones cut around the words asked for."""
+    hits, note = fitting.hits(result.hits, words, counter)
+    told = interpreted(result.interpreted)
+    data = wire.SearchAnswer(hits=[_hit(hit) for hit in hits], interpreted=told, note=note)
+    return Answer(data, results.found(replace(result, hits=hits), note))
 
 
 def topic(result: "TopicResult", counter: TokenCounter) -> Answer[wire.TopicAnswer]:
@@ -67,14 +81,15 @@ def topic(result: "TopicResult", counter: TokenCounter) -> Answer[wire.TopicAnsw
     return Answer(data, text)
 
 
-def entries(rows: Sequence[UserContextEntry]) -> Answer[wire.Entries]:
+def entries(rows: Sequence[UserContextEntry], counter: TokenCounter) -> Answer[wire.Entries]:
     """Entries of the user context."""
-    data = wire.Entries(entries=[entry(row) for row in rows])
-    return Answer(data, results.entries(rows))
+    rows, note = fitting.entries(rows, counter)
+    return Answer(wire.Entries(entries=[entry(row) for row in rows], note=note), results.entries(rows, note))
 
 
-def summary(made: Summary) -> Answer[wire.SummaryAnswer]:
+def summary(made: Summary, counter: TokenCounter) -> Answer[wire.SummaryAnswer]:
     """One version of a session's summary."""
+    made = fitting.summary(made, counter)
     return Answer(summary_data(made), results.summary(made))
 
 
@@ -141,18 +156,24 @@ def strategy(resolved: ResolvedStrategy, level: str) -> Answer[wire.StrategyOut]
     return Answer(_strategy_data(resolved), results.strategy(resolved, level))
 
 
-def archived(one: Session | None, made: Summary | None, messages: Sequence[Message]) -> Answer[wire.ArchivedSession]:
+def archived(
+    one: Session | None, made: Summary | None, messages: Sequence[Message], counter: TokenCounter
+) -> Answer[wire.ArchivedSession]:
     """The last archived conversation, with its summary and last turns."""
+    half = forms.RESULT_TOKENS // 2
+    made = fitting.summary(made, counter, half - 2_000) if made else None
+    messages = fitting.last(messages, counter, half - 2_000)
     data = wire.ArchivedSession(
         session=session_data(one) if one else None,
         summary=summary_data(made) if made else None,
-        messages=[message(m) for m in messages],
+        messages=[_among(m) for m in messages],
     )
     return Answer(data, results.archived(one, made, messages))
 
 
-def sessions(page: SessionPage) -> Answer[wire.Sessions]:
+def sessions(page: SessionPage, counter: TokenCounter) -> Answer[wire.Sessions]:
     """A page of sessions."""
+    page = fitting.sessions(page, counter, lambda one: session_data(one).model_dump(mode="json"))
     data = wire.Sessions(sessions=[session_data(s) for s in page.sessions], next_cursor=page.next_cursor)
     return Answer(data, results.sessions(page))
 
@@ -224,7 +245,7 @@ def interpreted(understood: Interpreted) -> dict[str, Json]:
     """The dates and filters that a query was understood to hold; only what there is."""
     values = {
         "filters": dict(understood.filters),
-        "dates": [dict(d) for d in understood.dates],
+        "dates": [dict(d) for d in understood.dates[:_DATES]],
         "speaker": understood.speaker,
         "role": understood.role,
         "asks_when": understood.asks_when,

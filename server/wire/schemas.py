@@ -204,12 +204,22 @@ class _Sparse(Outgoing):
         return frozenset(cls.model_fields)
 
 
+class Noted(Outgoing):
+    """The base of results that may be cut; the note says what is left out, and how to get it."""
+
+    note: Annotated[
+        str | None,
+        Field(exclude_if=lambda value: value is None),
+        WithJsonSchema({"type": "string"}, mode="serialization"),
+    ] = None
+
+
 class RecordedOut(Outgoing):
     message_id: str
     seq: int
 
 
-class Recorded(Outgoing):
+class Recorded(Noted):
     session_id: str
     recorded: list[RecordedOut]
     duplicates: list[str]
@@ -227,7 +237,7 @@ class HitOut(Outgoing):
     score: float
 
 
-class SearchAnswer(Outgoing):
+class SearchAnswer(Noted):
     hits: list[HitOut]
     interpreted: dict[str, Json]
 
@@ -299,7 +309,7 @@ class EntryOut(_Sparse):
         return frozenset({"key", "value", "category", "version", "updated_at", "expires_at"})
 
 
-class Entries(Outgoing):
+class Entries(Noted):
     entries: list[EntryOut]
 
 
