@@ -77,8 +77,8 @@ class Assembled:
 
 def assemble(material: Material, budget: int, counter: TokenCounter) -> Assembled:
     """What of the material makes at most `budget` tokens: as `results.context` renders it, and as data."""
-    # As data, a context of so small a budget is all frame; the text keeps to it.
-    room = max(budget - material.frame, budget // 2)
+    # As data, a context of so small a budget is all frame; the text has room for something.
+    room = max(budget - material.frame, budget // 4)
     for _ in range(8):
         made = _Assembly(material, room, counter).result()
         made.tokens = counter.count(context(made.instructions, made.messages))

@@ -14,6 +14,7 @@ from memory.model import (
     KNOBS,
     QUERY_LENGTH,
     Hit,
+    Json,
     Message,
     MessageFilter,
     Owner,
@@ -74,8 +75,8 @@ class SessionContext:
     """`instructions` is the text to inject: user context, summary and recalled memories, as quoted data; `messages`
     are the session's turns under the strategy. The other fields hold what these two say, and no more.
 
-    `tokens` counts the text that `results.context` makes of them, and never exceeds what was asked for. `saved` counts
-    what the strategy kept out; what only the budget cut off is not among it.
+    `tokens` counts the text that `results.context` makes of them, and never exceeds what was asked for; `in_short` says
+    that it was little. `saved` counts what the strategy kept out; what only the budget cut off is not among it.
     """
 
     session_id: str | None
@@ -89,6 +90,7 @@ class SessionContext:
     left_out: int = 0
     saved: int = 0
     notes: tuple[str, ...] = ()
+    in_short: bool = False
 
 
 class SessionContexts:
@@ -127,7 +129,8 @@ class SessionContexts:
             self._keep_summary(owner, session, strategy, transcript)
         background = self._background(owner, session, request, transcript, strategy)
         hits, notes = self._recalled(owner, request, transcript)
-        frame = _frame_cost(session, strategy, notes, self._counter)
+        in_short = budget < forms.IN_SHORT
+        frame = _frame_cost(session, strategy, notes, in_short, self._counter)
         material = replace(background, transcript=transcript, whole=len(transcript) >= count, hits=hits, frame=frame)
         made = assemble(material, budget, self._counter)
         if session is not None and (closed := self._without_hole(owner, session, material, made)):
@@ -146,6 +149,7 @@ class SessionContexts:
             left_out=max(0, count - len(made.messages)),
             saved=self._saved(material, count - len(transcript)),
             notes=notes,
+            in_short=in_short,
         )
 
     def _background(
@@ -240,18 +244,20 @@ class SessionContexts:
 
 
 def _frame_cost(
-    session: Session | None, strategy: ResolvedStrategy, notes: Sequence[str], counter: TokenCounter
+    session: Session | None, strategy: ResolvedStrategy, notes: Sequence[str], in_short: bool, counter: TokenCounter
 ) -> int:
     """What a session context costs as data before anything is in it."""
-    knobs = {name: getattr(strategy, name) for name in ("mode", *KNOBS)}
-    decided = {name: layer for name, layer in strategy.decided_by.items() if layer != "none"}
+    told: dict[str, Json] = {"mode": strategy.mode, "decided_by": "session"}
+    if not in_short:
+        told |= {name: getattr(strategy, name) for name in KNOBS}
+        told["knobs_decided_by"] = {name: layer for name, layer in strategy.decided_by.items() if layer != "none"}
     data = {
         "session_id": session.session_id if session else None,
         "instructions": "",
         **dict.fromkeys(("messages", "recalled", "user_context"), ()),
         "summary": None,
         "tokens": 100_000,
-        "strategy": {"decided_by": "session", **knobs, "knobs_decided_by": decided},
+        "strategy": told,
         "left_out": 100_000,
         "notes": [*notes, _FALLS_SHORT] if strategy.mode == "summarize" else list(notes),
     }

@@ -14,6 +14,9 @@ from memory.text.tokens import json_text
 RESULT_TOKENS = 25_000
 """What a result may cost at most, whatever is stored: hosts cut or refuse more."""
 
+IN_SHORT = 400
+"""Tokens. Within a smaller budget, what is told beside the context itself is left out."""
+
 
 def cost(counter: TokenCounter, data: object) -> int:
     """Tokens of data among others, as compact JSON."""

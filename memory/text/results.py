@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 VALUE = 2_000
 NOTHING_FOUND = "Nothing was found. Other words, fewer filters or a longer time may find more."
+NOTHING_FITS = "What is known does not fit into so few tokens; ask with a larger max_tokens."
 NOTHING_KNOWN = "Nothing is known yet."
 NO_SESSIONS = "There are no such sessions."
 

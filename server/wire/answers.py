@@ -111,7 +111,8 @@ def no_summary(session_id: str) -> wire.SummaryAnswer:
 
 def session_context(given: SessionContext, counter: TokenCounter) -> Answer[wire.SessionContextAnswer]:
     """What a model should be given now; its tokens are those of the larger form."""
-    text = results.context(given.instructions, given.messages) or results.NOTHING_KNOWN
+    nothing = results.NOTHING_FITS if given.left_out else results.NOTHING_KNOWN
+    text = results.context(given.instructions, given.messages) or nothing
     data = wire.SessionContextAnswer(
         session_id=given.session_id,
         instructions=given.instructions,
@@ -120,7 +121,7 @@ def session_context(given: SessionContext, counter: TokenCounter) -> Answer[wire
         user_context=[entry(row) for row in given.user_context],
         summary=summary_data(given.summary) if given.summary else None,
         tokens=given.tokens,
-        strategy=_decided_alone(_strategy_data(given.strategy)),
+        strategy=_in_force(given.strategy, given.in_short),
         left_out=given.left_out,
         notes=list(given.notes),
     )
@@ -128,9 +129,13 @@ def session_context(given: SessionContext, counter: TokenCounter) -> Answer[wire
     return Answer(data, text)
 
 
-def _decided_alone(strategy: wire.StrategyOut) -> wire.StrategyOut:
-    decided = {name: layer for name, layer in strategy.knobs_decided_by.items() if layer != "none"}
-    return strategy.model_copy(update={"knobs_decided_by": decided})
+def _in_force(resolved: ResolvedStrategy, in_short: bool) -> wire.StrategyInForce:
+    """The strategy beside a context, with who decided what somebody decided."""
+    told = _strategy_data(resolved).model_dump()
+    if in_short:
+        return wire.StrategyInForce(mode=told["mode"], decided_by=told["decided_by"])
+    told["knobs_decided_by"] = {knob: layer for knob, layer in resolved.decided_by.items() if layer != "none"}
+    return wire.StrategyInForce(**told)
 
 
 def larger(counter: TokenCounter, data: wire.Outgoing, text: str) -> int:

@@ -204,12 +204,15 @@ class _Sparse(Outgoing):
         return frozenset(cls.model_fields)
 
 
+_IF_ANY = Field(exclude_if=lambda value: value is None)
+
+
 class Noted(Outgoing):
     """The base of results that may be cut; the note says what is left out, and how to get it."""
 
     note: Annotated[
         str | None,
-        Field(exclude_if=lambda value: value is None),
+        _IF_ANY,
         WithJsonSchema({"type": "string"}, mode="serialization"),
     ] = None
 
@@ -336,6 +339,18 @@ class StrategyOut(Outgoing):
     knobs_decided_by: dict[str, str]
 
 
+class StrategyInForce(Outgoing):
+    """The strategy beside what it shows; in a small context only its mode."""
+
+    mode: Mode
+    decided_by: str
+    keep_turns: Annotated[int | None, _IF_ANY] = None
+    summarize_after: Annotated[int | None, _IF_ANY] = None
+    max_tokens: Annotated[int | None, _IF_ANY] = None
+    keep_tool_results: Annotated[int | None, _IF_ANY] = None
+    knobs_decided_by: Annotated[dict[str, str] | None, _IF_ANY] = None
+
+
 # Described by the tools that return nothing else; said again, they would make the tool list long.
 _OBJECTS = WithJsonSchema({"type": "array", "items": {"type": "object"}}, mode="serialization")
 _STRATEGY = WithJsonSchema(
@@ -352,7 +367,7 @@ class SessionContextAnswer(Outgoing):
     user_context: Annotated[list[EntryOut], _OBJECTS]
     summary: SummaryAnswer | None
     tokens: int
-    strategy: Annotated[StrategyOut, _STRATEGY]
+    strategy: Annotated[StrategyInForce, _STRATEGY]
     left_out: int
     notes: list[str]
 
