@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from memory.model import Message
 from memory.ports import TokenCounter
+from memory.text.tokens import json_text
 
 _MOST_WORDS = 32
 _SHORTEST = 3
@@ -52,11 +53,13 @@ def fitted(
 ) -> Message | None:
     """The message with its words cut until it costs at most `room`; None where not even `least` tokens of them fit.
 
-    Where `least` is 0, a few words are given in any case. A call's arguments are left out of what is cut.
+    Where `least` is 0, a few words are given in any case. Of what is cut, a call's arguments are left out, unless they
+    are all it has.
     """
     if price(message) <= room:
         return message
-    bare = replace(message, tool_arguments=None, entities=None)
+    words_of_it = message.content or f"arguments {json_text(message.tool_arguments)}"
+    bare = replace(message, content=words_of_it, tool_arguments=None, entities=None)
     left = room - price(replace(bare, content=""))
     for _ in range(6):
         if left < max(least, 1):
