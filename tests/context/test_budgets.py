@@ -144,5 +144,6 @@ def test_a_larger_budget_never_gives_fewer_hits(message: Build, texts: list[str]
         assert COUNTER.count(json_text([forms.hit(hit) for hit in shown])) <= budget
         assert (note is None) == (len(shown) == len(found))
         sizes = len(shown), sum(len(hit.message.content) for hit in shown)
-        assert sizes[0] >= before[0] and sizes[1] >= before[1] - 40, budgets
+        assert sizes[0] >= before[0], budgets
+        assert sizes[0] > before[0] or sizes[1] >= before[1] - 40, budgets
         before = sizes
