@@ -51,7 +51,7 @@ def data_tokens(made: Any) -> int:
     told=st.none() | TEXTS,
     recalled=st.lists(TEXTS, max_size=9),
     mode=MODES,
-    budgets=BUDGETS,
+    budgets=st.lists(st.integers(forms.IN_SHORT, 30_000), min_size=2, max_size=5).map(sorted),
 )
 def test_a_larger_budget_never_shows_less(
     message: Build,
