@@ -21,6 +21,8 @@ from inference.summarizers.sentences import Sentence, sentences
 from memory.model import Message, Owner
 from memory.ports import TokenCounter
 from memory.recall.passages import analyzer
+from memory.recall.spellings import Piece, pieces_of
+from memory.recall.topic import _Around as Around
 from memory.text.tokens import EstimatedTokens
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -51,6 +53,9 @@ EXCLUDED = {
     "date_words.lexicon": "takes the name of a language",
     "dates_elsewhere.read_dates": "takes the name of a locale as well; its own test is below",
     "embedders.load_embedder": "takes a setting",
+    "evidence._rarest_words": "takes how often the words of a question stand in each message",
+    "rarest._shares_most": "takes arrays",
+    "rarest.standing": "takes arrays",
     "extractive._latest": "takes the name of a list",
     "extractive._overlap": "takes lines that were chosen, each no longer than a sentence",
     "extractive._what_it_leans_on": "takes lines that were chosen, each no longer than a sentence",
@@ -154,9 +159,11 @@ class Subject:
         """A call with values that are made of `text`."""
         values = {name: FIXED.get(name) or built(hint, text) for name, hint in self.hints.items()}
         function = self.function
+        rest = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.VAR_POSITIONAL]
+        several = [values.pop(name) for name in rest if name in values]
 
         def call() -> object:
-            found = function(**values)
+            found = function(*several, **values)
             return list(found) if isinstance(found, Iterator) else found
 
         return call
@@ -314,6 +321,10 @@ def built(hint: Any, text: str, name: str = "") -> Any:
         return Owner("tenant", "user")
     if hint is Later:
         return Later(_several(Sentence, text))
+    if hint is Piece:
+        return pieces_of(text)[0]
+    if hint is Around:
+        return Around([built(Message, text)])
     if hint is TokenCounter:
         return EstimatedTokens()
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
@@ -344,6 +355,8 @@ def _called(hint: str) -> Callable[..., Any]:
         return lambda text, size: text[: size * 3]
     if "datetime" in hint:
         return lambda: NOW
+    if "tuple[int, int]" in hint:
+        return lambda *_: (50, 50)
     return lambda *_: 50
 
 
