@@ -150,7 +150,11 @@ def test_no_cache_keeps_a_long_text(forget: Callable[[], object]) -> None:
         for kind in ("one letter", "hexadecimal", "random letters", "Chinese", "Hindi", "marks"):
             spent(subject.fed(of_length(SHORT)[kind]))
     unbounded = [name for name, one in caches().items() if one.cache_parameters()["maxsize"] is None]
-    assert set(unbounded) <= {"date_words.lexicon", "toolbox._arguments"}  # by the names of languages; by tools
+    assert set(unbounded) <= {
+        "date_words.lexicon",
+        "toolbox._arguments",
+        "normalising._takers",
+    }  # by languages, tools, models
     for name, one in caches().items():
         assert max(map(len, kept_texts(one)), default=0) <= 512, f"{name} keeps a long text"
 
