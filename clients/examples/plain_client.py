@@ -52,7 +52,7 @@ async def converse(client: Client) -> None:
     print("found:", *(part.text for part in found.content if isinstance(part, TextContent)))
 
     await client.call_tool("upsert_user_context", {"values": {"sister": "Ines, Porto"}})
-    context = await client.call_tool("get_session_context", {"query": "birthday present for Ines", "max_tokens": 600})
+    context = await client.call_tool("get_session_context", {"query": "birthday present for Ines", "max_tokens": 1200})
     print("for the model:\n" + (context.structured_content or {})["instructions"])
 
     latest = await client.read_resource("memory://sessions")

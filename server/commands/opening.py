@@ -26,13 +26,18 @@ def opened_memory(settings: Settings, *, background: bool = True) -> Generator["
     from server.parts import open_parts
 
     configure_logging(settings)
-    with LazyMemory(settings, opener=partial(open_parts, background=background)) as lazy:
-        memory = lazy.wait()
-        try:
-            yield memory
-        finally:
-            # Closing interrupts a batch that is under way: no news, it is taken up by whoever comes next.
-            logging.getLogger("backstory.index").setLevel(logging.CRITICAL)
+    index_log = logging.getLogger("backstory.index")
+    before = index_log.level
+    try:
+        with LazyMemory(settings, opener=partial(open_parts, background=background)) as lazy:
+            memory = lazy.wait()
+            try:
+                yield memory
+            finally:
+                # Closing interrupts a batch that is under way: no news, it is taken up by whoever comes next.
+                index_log.setLevel(logging.CRITICAL)
+    finally:
+        index_log.setLevel(before)
 
 
 @contextmanager

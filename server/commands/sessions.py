@@ -8,6 +8,7 @@ from memory.model import HITS, SessionFilter
 from memory.record.sessions import list_page
 from memory.text.plain import minute
 from memory.text.results import NO_SESSIONS
+from memory.text.tokens import EstimatedTokens
 from server.commands.asking import checked
 from server.commands.beginning import say_if_empty
 from server.commands.opening import opened_record
@@ -32,7 +33,6 @@ def sessions(as_json: bool, settings: Settings, **options: Any) -> None:
       backstory sessions
       backstory sessions --project flat-hunt --archived --json
     """
-    from memory.text.tokens import EstimatedTokens
     from server.tools.list_sessions import list_sessions
     from server.wire import answers
 

@@ -205,7 +205,12 @@ def anyio_backend() -> str:
 def test_locomo_becomes_projects(backstory: Any, locomo: Path) -> None:
     (done,) = backstory.json("import", str(locomo))["files"]
     assert (done["format"], done["recorded"], done["sessions"]) == ("locomo", 2760, 128)
-    sessions = backstory.json("sessions", "--limit", "200")["sessions"]
+    first = backstory.json("sessions", "--limit", "100")
+    sessions, cursor = first["sessions"], first["next_cursor"]
+    while cursor:
+        page = backstory.json("sessions", "--limit", "100", "--cursor", cursor)
+        sessions, cursor = sessions + page["sessions"], page["next_cursor"]
+    assert len(sessions) == 128
     assert len({session["project_id"] for session in sessions}) == 5
     assert all(session["archived_at"] and session["last_activity_at"] < "2025" for session in sessions)
     (again,) = backstory.json("import", "--format", "locomo", str(locomo))["files"]
