@@ -78,16 +78,19 @@ class Folding:
         return Made(made.draft, made.covers_to_seq, made.producer, "; ".join(notes) or None, whole=False)
 
     def stretches(self, messages: Iterable[Message]) -> Iterator[tuple[Message, ...]]:
-        """Stretches of at most `fold_tokens`, the messages in pieces where one alone is larger."""
+        """Stretches of at most `fold_tokens`, the messages in pieces where one alone is larger. One in pieces begins a
+        stretch, so that what was read whole before it is covered."""
         current: list[Message] = []
         size = 0
-        for piece in (part for message in messages for part in self._pieces(message)):
-            price = cost(self._counter, piece)
-            if current and size + price > self._fold_tokens:
-                yield tuple(current)
-                current, size = [], 0
-            current.append(piece)
-            size += price
+        for message in messages:
+            for piece in self._pieces(message):
+                price = cost(self._counter, piece)
+                opens = piece is not message and piece.seq != (current[-1].seq if current else None)
+                if current and (opens or size + price > self._fold_tokens):
+                    yield tuple(current)
+                    current, size = [], 0
+                current.append(piece)
+                size += price
         if current:
             yield tuple(current)
 
