@@ -101,7 +101,8 @@ def test_the_best_hits_of_a_topic_bring_their_neighbours(sqlite: SqlRecordStore,
         talk = [f"Before {number}", f"The boat {number} leaked, " + "and so on " * 10, f"After {number}"]
         record(sqlite, owner, [NewMessage("user", line) for line in talk], Target(external_id=f"s{number}"), clock)
     recall = Recall(sqlite, None, None, clock)
-    wide = recall.topic(owner, TopicRequest("boat leaked", max_tokens=3000)).stretches
-    assert sum(len(stretch.messages) == 3 for stretch in wide) == 2
+    for tokens, talks in ((1600, 1), (2500, 2), (3300, 3)):
+        given = recall.topic(owner, TopicRequest("boat leaked", max_tokens=tokens)).stretches
+        assert sum(len(stretch.messages) == 3 for stretch in given) == talks, "one for each 600 tokens of messages"
     alone = recall.topic(owner, TopicRequest("boat leaked", max_tokens=1500, window=0)).stretches
     assert alone and all(len(stretch.messages) == 1 for stretch in alone)
