@@ -184,7 +184,7 @@ def test_a_context_says_what_its_summary_does_not_cover(
 ) -> None:
     contexts = SessionContexts(store, None, COUNTER, ticking, summarizing=hurried(store, ticking, reader))
     strategy = Strategy("summarize", keep_turns=3, summarize_after=5)
-    given = contexts.get(ana, ContextRequest(session_id=long_talk, max_tokens=700, strategy=strategy))
+    given = contexts.get(ana, ContextRequest(session_id=long_talk, max_tokens=800, strategy=strategy))
     assert given.summary is not None
     assert any(f"messages 1 to {given.summary.covers_to_seq};" in note for note in given.notes)
 
