@@ -28,12 +28,12 @@ from texts import of_length
 from memory.errors import BackstoryError
 
 SHORT, LONG = 4_000, 16_000
-MOST = 0.050
-"""Seconds for 16,000 characters."""
+MOST = 0.100
+"""Seconds for 16,000 characters: half of it on a machine that does nothing else, and not two tests at once."""
 GROWTH = 6
 """How many times as long four times the text may take."""
 LOADED_FOR = ("Hindi", "Korean", "Hebrew", "digits")
-FLOOR = 0.020
+FLOOR = 0.040
 """Seconds below which growth is not judged: noise is as large."""
 GLANCE = FLOOR / 16
 """What 4,000 characters take at most where even a square of the length stays below the floor."""
