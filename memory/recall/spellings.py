@@ -7,6 +7,7 @@ that place. Both are searched for, so that either is found by the other.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from memory.recall.languages import LONGEST_WORD, is_grammar
@@ -31,7 +32,10 @@ BETWEEN = (
 """What may stand between the words of a chain."""
 
 _PART = re.compile(r"((?:[^\w\u0300-\u0dff]|_){0,4}+)((?:[^\W_]|[\u0300-\u0dff])++)")
+_ONLY_PARTS = re.compile(r"(?:[^\W_]|[\u0300-\u0dff])++")
 _MOST_PARTS = 8
+_LONGEST_CHAIN = 512
+"""Characters. What is longer is a table, a key or noise: its words are read, and no wholes looked for among them."""
 _SHORTEST_JOINED, _SHORTEST_NUMBER, _LONGEST_NUMBER = 5, 7, 24
 _NATIONAL, _INTERNATIONAL = 10, 16
 """Digits of a telephone number without its country's code, and with all that people write before it, at most."""
@@ -62,6 +66,19 @@ def pieces_of(chain: str) -> Sequence[Piece]:
     """The pieces of a chain: words with nothing but `BETWEEN` between them, after a plus or nothing."""
     if chain.isalpha() or (chain.isalnum() and len(chain) < _SHORTEST_NUMBER):
         return (Piece(chain),)
+    if len(chain) > _LONGEST_CHAIN:
+        words_alone = _ONLY_PARTS.findall(chain.replace(HUMP, ""))
+        made = {word: Piece(word) for word in set(words_alone)}
+        return [made[word] for word in words_alone]
+    return _kept_pieces(chain) if len(chain) <= LONGEST_WORD else _pieces(chain)
+
+
+@lru_cache(maxsize=8_192)
+def _kept_pieces(chain: str) -> Sequence[Piece]:
+    return _pieces(chain)
+
+
+def _pieces(chain: str) -> Sequence[Piece]:
     gaps, parts = _parts(chain)
     if len(parts) == 1 and not parts[0].isdigit():
         return (Piece(parts[0]),)
@@ -73,7 +90,7 @@ def pieces_of(chain: str) -> Sequence[Piece]:
         for at in range(start, end):
             within[at][whole] = None
     word = {at: whole for start, end, whole in words for at in range(start, end)}
-    return [Piece(part, tuple(begins[i]), tuple(within[i]), word.get(i, "")) for i, part in enumerate(parts)]
+    return tuple(Piece(part, tuple(begins[i]), tuple(within[i]), word.get(i, "")) for i, part in enumerate(parts))
 
 
 def _parts(chain: str) -> tuple[list[str], list[str]]:
