@@ -322,7 +322,7 @@ def built(hint: Any, text: str, name: str = "") -> Any:
     if hint is Later:
         return Later(_several(Sentence, text))
     if hint is Piece:
-        return pieces_of(text)[0]
+        return (pieces_of(text) or [Piece(text)])[0]
     if hint is Around:
         return Around([built(Message, text)])
     if hint is TokenCounter:
