@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from memory.errors import Invalid
 from memory.model import START, Message, MessageFilter, Owner, Passage
+from memory.names import named, project_named
 from storage.lance import LanceIndex
 from storage.lance.connection import Connection
 from storage.lance.filters import literal, message_key, micros, owner_key
@@ -32,6 +33,7 @@ HOSTILE = [
     "%",
     "_",
     "/* x */",
+    "/* x */ y",
     "$1 ? :x {y} `z`",
     "é漢字",
     "\u2028\u202e",
@@ -218,7 +220,8 @@ def test_hostile_ids_and_text_stay_data(
     owners = [Owner(tenant, user) for tenant, user in zip(HOSTILE, HOSTILE[::-1], strict=True)]
     for number, owner in enumerate(owners):
         for text in HOSTILE:
-            record.add(owner, f"secret{number} {text}", session_id=text, project_id=text, ids=[text])
+            names = {"session_id": named(text), "project_id": project_named(text)}  # as the service hands them on
+            record.add(owner, f"secret{number} {text}", ids=[text], **names)
     assert house.running(record, bag).wait_until_caught_up(60)
     index = house.index(bag, record.store)
     for number, owner in enumerate(owners):
