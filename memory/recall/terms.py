@@ -31,7 +31,7 @@ _FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
 _POSSESSIVE = re.compile(r"['’](?:s\b|(?=\s|$))")
 _UNSPACED_CHARACTER = re.compile(rf"[{_UNSPACED}]")
 _MANY_MARKS = re.compile(r"[^\w\s\x00-\x7f]{32}")
-_EXPANSION = 4
+_EXPANSION = 2
 _MOST_JOINED = 4
 _NON_JOINER = "\u200c"
 """Parts a word where letters would be joined: some write a space for it, some nothing."""

@@ -74,6 +74,8 @@ EXCLUDED = {
     "results.strategy": "takes a strategy, which strategies.read_strategy has checked",
     "sampling.answered": "takes a model's answer; prompting.read_answer reads it",
     "searching._looked_at": "takes arrays",
+    "spellings._kept_pieces": "kept in a cache, so its caller hands it short words alone",
+    "spellings._pieces": "its caller hands it chains of some hundred characters at most",
     "terms._kept_fold": "kept in a cache, so its caller hands it short words alone",
     "terms._kept_variants": "kept in a cache, so its caller hands it short words alone",
     "names.keep_names": "takes a value as it is made, and the names of its attributes; names.named is fed",
