@@ -139,15 +139,16 @@ class Database:
 
     def _save_log(self) -> None:
         """Moves what the deleted log holds into the database, through a connection that still has it."""
+        deadline = time.monotonic() + BUSY_TIMEOUT_S
         with explained_errors(self.where()), self.engine.connect() as db:
-            busy = 1
-            deadline = time.monotonic() + BUSY_TIMEOUT_S
-            while busy and time.monotonic() < deadline:
-                # Not through SQLAlchemy, which would begin a transaction, within which nothing is moved.
-                driver: Any = db.connection.dbapi_connection
-                busy = driver.execute("PRAGMA wal_checkpoint(FULL)").fetchone()[0]
-        if busy:
-            raise StorageFailed(f"The write-ahead log of {self.where()} was deleted while it was open; try again.")
+            # Not through SQLAlchemy, which would begin a transaction, within which nothing is moved.
+            driver: Any = db.connection.dbapi_connection
+            while driver.execute("PRAGMA wal_checkpoint(FULL)").fetchone()[0]:
+                if time.monotonic() > deadline:
+                    raise StorageFailed(
+                        f"The write-ahead log of {self.where()} was deleted while it was open; try again."
+                    )
+                time.sleep(random.uniform(*_RETRY_S))
 
 
 def _sqlite_engine(file: SqliteFile) -> Engine:
