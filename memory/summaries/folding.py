@@ -65,7 +65,7 @@ class Folding:
             asked = quick if following else left
             draft = _first_answer(asked, previous, chunk, tokens, notes)
             draft = replace(draft, text=shortened(draft.text, tokens, self._counter))
-            previous = Summary("", _version(previous), draft, covers, asked[0].name, self._clock())
+            previous = Summary("", version_of(previous), draft, covers, asked[0].name, self._clock())
             if following is None:
                 return Made(draft, covers, previous.producer, "; ".join(notes) or None)
             if following[0].seq != covers:
@@ -121,5 +121,6 @@ def _first_answer(
     raise Unavailable("No summary could be made (" + " ".join(notes) + "); hand in your own words instead.")
 
 
-def _version(summary: Summary | None) -> int:
+def version_of(summary: Summary | None) -> int:
+    """Its version; 0 where there is none."""
     return summary.version if summary else 0

@@ -25,7 +25,7 @@ from memory.model import (
 from memory.ports import Clock, Records, RecordStore, Summarizer, TokenCounter, WritableRecords
 from memory.record.sessions import existing, open_now
 from memory.record.validation import check_project
-from memory.summaries.folding import Folding, Limit, Made
+from memory.summaries.folding import Folding, Limit, Made, version_of
 from memory.text.turns import cost
 
 log = logging.getLogger("backstory.summarizing")
@@ -262,7 +262,7 @@ class Summarizing:
                 made = self._folding.fold(plan.previous, iter([()]), tokens, producers, limit)
             with self._store.write(owner) as records:
                 latest = records.latest_summary(session_id)
-                if _version(latest) == _version(plan.previous):
+                if version_of(latest) == version_of(plan.previous):
                     if not made.whole:
                         made = self._owed(records, plan, made)
                     return self._add(records, session_id, latest, made), made.whole
@@ -317,7 +317,7 @@ class Summarizing:
     def _add(self, records: WritableRecords, session_id: str, latest: Summary | None, made: Made) -> Summary:
         summary = Summary(
             session_id=session_id,
-            version=_version(latest) + 1,
+            version=version_of(latest) + 1,
             draft=made.draft,
             covers_to_seq=made.covers_to_seq,
             producer=made.producer,
@@ -353,10 +353,6 @@ def _plan(records: Records, session_id: str, to_seq: int | None) -> _Plan:
             break
         end = message.seq - 1
     return _Plan(session_id, previous, start, end)
-
-
-def _version(summary: Summary | None) -> int:
-    return summary.version if summary else 0
 
 
 def _check_draft(draft: SummaryDraft) -> None:
