@@ -12,7 +12,6 @@ from memory.text.tokens import json_text
 _MOST_WORDS = 32
 _SHORTEST = 3
 _LOOKED_AT = 400_000
-_STEMS = 32
 _LONGEST_STEM = 64
 _PLACES = 2_000
 _A_FEW = 24
@@ -76,7 +75,7 @@ def fitted(
 
 def _densest(text: str, words: Sequence[str], width: int) -> int:
     """The place around which, within `width` characters, most different words stand; the beginning without any."""
-    stems = [re.escape(word[: max(_SHORTEST, len(word) - 2)][:_LONGEST_STEM]) for word in words[:_STEMS]]
+    stems = [re.escape(word[: max(_SHORTEST, len(word) - 2)][:_LONGEST_STEM]) for word in words[:_MOST_WORDS]]
     if not stems:
         return 0
     pattern = re.compile("|".join(stems), re.IGNORECASE)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from memory.context.session_context import SessionContext
 from memory.context.strategies import ResolvedStrategy
-from memory.model import Commitment, Fact, Hit, Interpreted, Json, Message, Session, Summary, UserContextEntry
+from memory.model import Hit, Interpreted, Json, Message, Session, Summary, UserContextEntry
 from memory.ports import TokenCounter
 from memory.record.recording import Recorded
 from memory.record.sessions import SessionPage
@@ -231,19 +231,8 @@ def entry(row: UserContextEntry) -> wire.EntryOut:
 
 
 def summary_data(made: Summary) -> wire.SummaryAnswer:
-    """A summary on the wire. A note of which nothing but its words is known is plain text, as it was handed in."""
-    return wire.SummaryAnswer(
-        session_id=made.session_id,
-        version=made.version,
-        text=made.draft.text,
-        decisions=[_note(f) for f in made.draft.decisions],
-        commitments=[_commitment(c) for c in made.draft.commitments],
-        open_questions=[_note(f) for f in made.draft.open_questions],
-        facts=[_note(f) for f in made.draft.facts],
-        covers_to_seq=made.covers_to_seq,
-        producer=made.producer,
-        note=made.note,
-    )
+    """A summary on the wire."""
+    return wire.SummaryAnswer.model_validate(forms.summary(made))
 
 
 def interpreted(understood: Interpreted) -> dict[str, Json]:
@@ -271,13 +260,3 @@ def _hit(hit: Hit) -> wire.HitOut:
         content=cut(m.content, CONTENT),
         score=round(hit.score, 6),
     )
-
-
-def _note(fact: Fact) -> Json:
-    return fact.text if fact.message_id is None else {"text": fact.text, "message_id": fact.message_id}
-
-
-def _commitment(c: Commitment) -> Json:
-    given = {"who": c.who, "by_when": c.by_when, "message_id": c.message_id}
-    rest = {name: value for name, value in given.items() if value is not None}
-    return {"what": c.what, **rest} if rest else c.what
