@@ -9,9 +9,9 @@ from memory.model import SessionFilter
 from memory.record.sessions import existing, list_page
 from server.calling import Call
 from server.protocol import addresses
+from server.resources.message_pages import Place, read_page
 from server.resources.table import Document, resource
 from server.wire import answers
-from server.wire.message_pages import Place, read_page
 
 NEWEST = 100
 

@@ -25,6 +25,7 @@ from server.http.rest.types import (
     Whole,
 )
 from server.protocol import addresses
+from server.resources.message_pages import cursor_of, place_of, read_page
 from server.resources.sessions import session, session_summary
 from server.tools.archive_session import note_archiving
 from server.tools.get_session_context import get_session_context
@@ -34,7 +35,6 @@ from server.tools.set_memory_strategy import set_memory_strategy
 from server.tools.start_session import start_session
 from server.tools.summarize_session import summarize_session
 from server.wire import answers
-from server.wire.message_pages import cursor_of, place_of, read_page
 from server.wire.schemas import (
     MessageOut,
     MessagePart,
