@@ -85,8 +85,9 @@ def standing(holders: Mapping[Token, Array], held: Mapping[Token, int], size: in
     """
     has = np.zeros(len(some_word))
     only_one = np.zeros(len(some_word), dtype=np.bool_)
+    most = _shares_most(holders)
     for token in rarest(held, size):
-        has += holders[token] if _is_code(token) else holders[token] & _shares_most(holders)
+        has += holders[token] if _is_code(token) else holders[token] & most
     for token, count in held.items():
         if count == 1 and size >= _LEAST:
             only_one |= holders[token]

@@ -215,19 +215,7 @@ _IN_SHORT = frozenset({
 
 def entry(row: UserContextEntry) -> wire.EntryOut:
     """An entry of the user context on the wire."""
-    return wire.EntryOut(
-        key=row.key,
-        value=None if row.deleted else row.value,
-        category=row.category,
-        version=row.version,
-        updated_at=row.updated_at,
-        expires_at=row.expires_at,
-        project_id=row.project_id,
-        source_message_id=row.source_message_id,
-        source="inferred" if row.source == "inferred" else None,
-        confidence=row.confidence,
-        removed=True if row.deleted else None,
-    )
+    return wire.EntryOut.model_validate(forms.entry(row))
 
 
 def summary_data(made: Summary) -> wire.SummaryAnswer:
