@@ -9,8 +9,7 @@ from memory.text import results
 from server.calling import Call
 from server.tools.toolbox import writes
 from server.wire.answers import Answer
-from server.wire.schemas import Outgoing
-from server.wire.values import Id
+from server.wire.values import Id, Outgoing
 
 
 class UserOut(Outgoing):

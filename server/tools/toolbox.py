@@ -21,8 +21,7 @@ from server.protocol.json_schema import input_schema, output_schema
 from server.protocol.sampling import Question, ask_model, asked_up_to, can_sample
 from server.wire.answers import Answer
 from server.wire.normalising import normalised
-from server.wire.schemas import Outgoing
-from server.wire.values import Arguments, Id
+from server.wire.values import Arguments, Id, Outgoing
 
 Handler = Callable[..., Answer[Outgoing]]
 Asks = Callable[[Call, Mapping[str, Any], int | None], Question | None]

@@ -17,11 +17,12 @@ from memory.text.tokens import json_text
 from memory.text.wording import counted
 from server.wire import fitting
 from server.wire import schemas as wire
+from server.wire.values import Outgoing
 
 if TYPE_CHECKING:
     from memory.recall import SearchResult, TopicResult
 
-T = TypeVar("T", bound=wire.Outgoing, covariant=True)
+T = TypeVar("T", bound=Outgoing, covariant=True)
 CONTENT = 100_000
 _DATES = 20
 
@@ -138,7 +139,7 @@ def _in_force(resolved: ResolvedStrategy, in_short: bool) -> wire.StrategyInForc
     return wire.StrategyInForce(**told)
 
 
-def larger(counter: TokenCounter, data: wire.Outgoing, text: str) -> int:
+def larger(counter: TokenCounter, data: Outgoing, text: str) -> int:
     """The tokens of the larger of a result's two forms."""
     return max(counter.count(text), counter.count(json_text(data.model_dump(mode="json"))))
 

@@ -8,9 +8,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
     WithJsonSchema,
-    model_serializer,
     model_validator,
 )
 
@@ -28,7 +26,20 @@ from memory.model import (
     Strategy,
     SummaryDraft,
 )
-from server.wire.values import Id, Incoming, Json, NotBool, Since, Time, count, wrong_value
+from server.wire.values import (
+    IF_ANY,
+    Id,
+    Incoming,
+    Json,
+    NotBool,
+    Noted,
+    Outgoing,
+    Since,
+    Sparse,
+    Time,
+    count,
+    wrong_value,
+)
 
 
 class MessageFields(BaseModel):
@@ -187,36 +198,6 @@ NESTED_INPUTS: Mapping[str, type[BaseModel]] = {
 }
 
 
-class Outgoing(BaseModel):
-    """The base of every result."""
-
-
-class _Sparse(Outgoing):
-    """Leaves out what is empty, except the fields that are always there."""
-
-    @model_serializer(mode="wrap")
-    def _without_empty(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        always = self._always()
-        return {k: v for k, v in dump(self).items() if k in always or v is not None}
-
-    @classmethod
-    def _always(cls) -> frozenset[str]:
-        return frozenset(cls.model_fields)
-
-
-_IF_ANY = Field(exclude_if=lambda value: value is None)
-
-
-class Noted(Outgoing):
-    """The base of results that may be cut; the note says what is left out, and how to get it."""
-
-    note: Annotated[
-        str | None,
-        _IF_ANY,
-        WithJsonSchema({"type": "string"}, mode="serialization"),
-    ] = None
-
-
 class RecordedOut(Outgoing):
     message_id: str
     seq: int
@@ -245,7 +226,7 @@ class SearchAnswer(Noted):
     interpreted: dict[str, Json]
 
 
-class MessageOut(_Sparse):
+class MessageOut(Sparse):
     """A message as recorded; of the optional fields only those that were given."""
 
     message_id: str
@@ -294,7 +275,7 @@ class TopicAnswer(Outgoing):
     tokens: int
 
 
-class EntryOut(_Sparse):
+class EntryOut(Sparse):
     key: str
     value: Json
     category: Category
@@ -344,11 +325,11 @@ class StrategyInForce(Outgoing):
 
     mode: Mode
     decided_by: str
-    keep_turns: Annotated[int | None, _IF_ANY] = None
-    summarize_after: Annotated[int | None, _IF_ANY] = None
-    max_tokens: Annotated[int | None, _IF_ANY] = None
-    keep_tool_results: Annotated[int | None, _IF_ANY] = None
-    knobs_decided_by: Annotated[dict[str, str] | None, _IF_ANY] = None
+    keep_turns: Annotated[int | None, IF_ANY] = None
+    summarize_after: Annotated[int | None, IF_ANY] = None
+    max_tokens: Annotated[int | None, IF_ANY] = None
+    keep_tool_results: Annotated[int | None, IF_ANY] = None
+    knobs_decided_by: Annotated[dict[str, str] | None, IF_ANY] = None
 
 
 # Described by the tools that return nothing else; said again, they would make the tool list long.

@@ -1,4 +1,4 @@
-"""The values of the wire format: times, ids, numbers, and the bases of what comes in."""
+"""The values of the wire format: times, ids, numbers, and the bases of what comes in and goes out."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,9 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    SerializerFunctionWrapHandler,
     WithJsonSchema,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -59,6 +61,36 @@ class Incoming(BaseModel):
     @classmethod
     def _drop_absent(cls, data: Any) -> Any:
         return _absent_dropped(cls, data)
+
+
+class Outgoing(BaseModel):
+    """The base of every result."""
+
+
+class Sparse(Outgoing):
+    """Leaves out what is empty, except the fields that are always there."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        always = self._always()
+        return {k: v for k, v in dump(self).items() if k in always or v is not None}
+
+    @classmethod
+    def _always(cls) -> frozenset[str]:
+        return frozenset(cls.model_fields)
+
+
+IF_ANY = Field(exclude_if=lambda value: value is None)
+
+
+class Noted(Outgoing):
+    """The base of results that may be cut; the note says what is left out, and how to get it."""
+
+    note: Annotated[
+        str | None,
+        IF_ANY,
+        WithJsonSchema({"type": "string"}, mode="serialization"),
+    ] = None
 
 
 def wrong_value(why: str, allowed: str) -> PydanticCustomError:

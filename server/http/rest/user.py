@@ -20,7 +20,8 @@ from server.http.rest.types import Body, Days, Flag, Key, OptionalName, Query, V
 from server.resources.user import preamble
 from server.tools.get_user_context import get_user_context
 from server.tools.upsert_user_context import upsert_user_context
-from server.wire.schemas import Entries, Outgoing
+from server.wire.schemas import Entries
+from server.wire.values import Outgoing
 
 routes = APIRouter(tags=["user"])
 PRECONDITION: dict[int | str, dict[str, Any]] = {412: {"description": "It has changed since If-Match."}}
