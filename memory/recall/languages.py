@@ -101,9 +101,11 @@ def is_grammar(word: str) -> bool:
 
 
 def is_function_word(word: str, languages: Sequence[str]) -> bool:
-    """Whether `word` carries grammar alone in one of `languages`, or in the language its script belongs to."""
+    """Whether `word` carries grammar alone in one of `languages` of Latin script, or in that of its own script."""
     script = script_language(word)
-    return any(word in _FUNCTION_WORDS.get(name, ()) for name in ((script,) if script else languages))
+    if script:
+        return word in _FUNCTION_WORDS.get(script, ())
+    return any(name in languages for name in _BY_WORD.get(word, ()))
 
 
 def script_language(word: str) -> str | None:

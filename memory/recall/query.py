@@ -9,7 +9,7 @@ from memory.recall.date_bounds import Period
 from memory.recall.terms import Token
 
 _LONGEST_NAME = 100
-_MOST_NAMED = 20
+_MOST_NAMED = 10
 _SPACES = re.compile(r"\s+")
 _WORD = re.compile(r"\w+")
 _ROLE_WORDS = frozenset({"user", "assistant", "system", "tool", "ai", "bot", "human", "agent", "model"})
@@ -42,9 +42,10 @@ def strip_names(query: str, participants: Sequence[str]) -> Names:
     """Which participants `query` names, by full or first name, and the query without those names."""
     named: list[str] = []
     bare = query
-    said = frozenset(_WORD.findall(query.casefold()))
+    folded = query.casefold()
+    said = frozenset(_WORD.findall(folded))
     for name in dict.fromkeys(participants):
-        forms = [form for form in _forms(name) if _may_name(form, said)]
+        forms = [form for form in _forms(name) if _may_name(form, folded, said)]
         if not forms or len(named) == _MOST_NAMED:
             continue
         pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, forms))})(?:['’]s?)?(?!\w)", re.IGNORECASE)
@@ -55,10 +56,13 @@ def strip_names(query: str, participants: Sequence[str]) -> Names:
     return Names(tuple(named), bare if _WORD.search(bare) else query)
 
 
-def _may_name(form: str, said: frozenset[str]) -> bool:
-    """Whether every word of the name is `said`: a pattern is made of such names alone."""
-    parts = _WORD.findall(form[: _LONGEST_NAME + 1].casefold())
-    return len(form) <= _LONGEST_NAME and bool(parts) and said.issuperset(parts)
+def _may_name(form: str, query: str, said: frozenset[str]) -> bool:
+    """Whether the name stands in the casefolded `query` and all its words are `said`: a pattern is made of such names
+    alone."""
+    if len(form) > _LONGEST_NAME or form.casefold() not in query:
+        return False
+    parts = _WORD.findall(form.casefold())
+    return bool(parts) and said.issuperset(parts)
 
 
 def _forms(name: str) -> list[str]:

@@ -38,7 +38,7 @@ KNOWN = max(_COMMON, _APART * _FEW, HANDFUL + 1)
 _MOST_LOOKED_AT = 24
 """Words of one question that may be its rarest: who pastes a page does not ask for one word of it."""
 
-_CODE = re.compile(r"(?!\d{1,2}\D*$)(?=.*\d).{3,}")
+_CODE = re.compile(r"\A(?!\d{1,2}\D*$)(?=\D*\d).{3,}")
 """A word with a digit in it; one or two digits, alone or before letters (2nd, 30min), count things."""
 
 _A_LITTLE = 0.001

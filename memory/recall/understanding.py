@@ -57,11 +57,12 @@ def understood(
     query = query[:QUERY_LENGTH]
     names = strip_names(named(query), participants)
     plain = _normalise_question(query)
+    tokens = tuple(query_tokens(query, languages)[:_MOST_TOKENS])
     return Question(
         text=query,
         bare=names.bare,
-        tokens=tuple(query_tokens(query, languages)[:_MOST_TOKENS]),
-        bare_tokens=tuple(query_tokens(names.bare, languages)[:_MOST_TOKENS]),
+        tokens=tokens,
+        bare_tokens=tuple(query_tokens(names.bare, languages)[:_MOST_TOKENS]) if names.named else tokens,
         named=names.named,
         role=None if where.role else _role(plain),
         asks_when=_WHEN.search(plain) is not None,

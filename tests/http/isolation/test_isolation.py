@@ -176,7 +176,8 @@ async def test_what_others_record_changes_no_result_and_no_score(hosted: Any, pe
         def flood(person: Any) -> None:
             with hosted.http(person.token) as theirs:
                 rows = [{"role": "user", "content": f"common secret number kept {n}"} for n in range(200)]
-                theirs.post(f"/api/v1/sessions/{person.sessions[0]}/messages", json={"messages": rows})
+                session = theirs.post("/api/v1/sessions", json={}).json()["session_id"]
+                assert theirs.post(f"/api/v1/sessions/{session}/messages", json={"messages": rows}).is_success
 
         threads = [threading.Thread(target=flood, args=(person,)) for person in others]
         for thread in threads:
