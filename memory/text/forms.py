@@ -8,7 +8,7 @@ from typing import Any
 
 from memory.model import Commitment, Fact, Hit, Json, Message, Summary, UserContextEntry
 from memory.ports import TokenCounter
-from memory.text.plain import iso
+from memory.text.plain import second
 from memory.text.tokens import json_text
 
 RESULT_TOKENS = 25_000
@@ -35,19 +35,24 @@ def message(m: Message) -> Mapping[str, Json]:
         "message_id": m.message_id,
         "seq": m.seq,
         "role": m.role,
-        "speaker": m.speaker,
-        "occurred_at": iso(m.occurred_at),
+        "occurred_at": second(m.occurred_at),
         "content": m.content,
     }
-    given = {"tool_name": m.tool_name, "tool_call_id": m.tool_call_id, "tool_arguments": m.tool_arguments}
+    given = {"speaker": m.speaker, "tool_name": m.tool_name, "tool_call_id": m.tool_call_id, "tool_arguments": m.tool_arguments}
     given["status"] = None if m.status == "final" else m.status
     return data | {name: value for name, value in given.items() if value is not None}
+
+
+def score(found: Hit) -> float:
+    """How well a hit answers, to as many places as say anything."""
+    return round(found.score, 3)
 
 
 def hit(found: Hit) -> Mapping[str, Json]:
     """A message found."""
     m = found.message
-    data = {"session_id": m.session_id, "session_title": found.session_title, "score": round(found.score, 6)}
+    data = {"session_id": m.session_id, "session_title": found.session_title, "score": score(found)}
+    data["speaker"] = m.speaker
     return data | {name: value for name, value in message(m).items() if not name.startswith("tool_")}
 
 
@@ -58,8 +63,8 @@ def entry(row: UserContextEntry) -> Mapping[str, Json]:
         "value": None if row.deleted else row.value,
         "category": row.category,
         "version": row.version,
-        "updated_at": iso(row.updated_at),
-        "expires_at": iso(row.expires_at) if row.expires_at else None,
+        "updated_at": second(row.updated_at),
+        "expires_at": second(row.expires_at) if row.expires_at else None,
     }
     given: dict[str, Any] = {
         "project_id": row.project_id,

@@ -88,9 +88,11 @@ def _page(records: Records, session_id: str, start: Place, to_seq: int | None, m
         if len(rows) == most:
             return Page(rows, Place(message.seq))
         row = answers.message(message, whole=True)
-        size = limit.size(row)
-        if not rows and (size > left or (message.seq == start.seq and start.offset)):
-            return _cut(records, row, start.offset if message.seq == start.seq else 0, limit, to_seq)
+        offset = start.offset if message.seq == start.seq else 0
+        # To measure all of a very long message for each of its parts would take the square of its length.
+        size = limit.size(row) if not offset and len(row.content) <= limit.room * _CHARACTERS else limit.room + 1
+        if not rows and size > left:
+            return _cut(records, row, offset, limit, to_seq)
         if size > left:
             return Page(rows, Place(message.seq))
         left -= size

@@ -205,6 +205,7 @@ def message(m: Message, *, whole: bool = False) -> wire.MessageOut:
     if not whole:
         values["content"] = cut(m.content, CONTENT)
         values["status"] = None if m.status == "final" else m.status
+        values["occurred_at"] = m.occurred_at.replace(microsecond=0)
     return wire.MessageOut(**values)
 
 
@@ -245,7 +246,7 @@ def _hit(hit: Hit) -> wire.HitOut:
         seq=m.seq,
         role=m.role,
         speaker=m.speaker,
-        occurred_at=m.occurred_at,
+        occurred_at=m.occurred_at.replace(microsecond=0),
         content=cut(m.content, CONTENT),
-        score=round(hit.score, 6),
+        score=forms.score(hit),
     )

@@ -232,10 +232,10 @@ class MessageOut(Sparse):
     message_id: str
     seq: int
     role: Role
-    speaker: str | None
     occurred_at: Time
     content: str
     session_id: str | None = None
+    speaker: str | None = None
     status: Status | None = None
     tool_name: str | None = None
     tool_call_id: str | None = None
@@ -250,7 +250,7 @@ class MessageOut(Sparse):
 
     @classmethod
     def _always(cls) -> frozenset[str]:
-        return frozenset({"message_id", "seq", "role", "speaker", "occurred_at", "content"})
+        return frozenset({"message_id", "seq", "role", "occurred_at", "content"})
 
 
 class MessagePart(Outgoing):
