@@ -5,8 +5,10 @@ A corpus that was changed message by message scores like one built afresh from t
 
 from array import array
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import chain
 from typing import get_args
 
@@ -31,6 +33,9 @@ REACH = 2
 
 LATE = 6
 """Messages beyond those among which one that was said here may have arrived."""
+
+_SHORT = 512
+"""Characters of a text whose terms are kept for the next search."""
 
 Mask = npt.NDArray[np.bool_]
 Slots = npt.NDArray[np.int64]
@@ -149,20 +154,17 @@ class Corpus:
         return known.setdefault(value, len(known))
 
     def _post(self, slot: int, message: Message) -> None:
-        pieces = written(searchable_text(message))
-        found = plausible([piece.text for piece in pieces])
-        if len(found) == 1:
-            self.languages[found[0]] = self.languages.get(found[0], 0) + 1
-        tokens = tokens_of(pieces, found)
-        self.columns["length"][slot] = len(tokens)
-        self.columns["head"][slot] = min(len(tokens), HEAD)
-        whole, head = _counts(tokens), _counts(tokens[:HEAD])
-        for term, count in whole.items():
+        terms = _terms_of(searchable_text(message))
+        if terms.language is not None:
+            self.languages[terms.language] = self.languages.get(terms.language, 0) + 1
+        self.columns["length"][slot] = terms.length
+        self.columns["head"][slot] = min(terms.length, HEAD)
+        for term, (count, in_head) in terms.counts.items():
             posting = self._postings.get(term)
             if posting is None:
                 posting = self._postings[term] = array("i")
-            posting.extend((slot, count, head.get(term, 0)))
-        self._entries += len(whole)
+            posting.extend((slot, count, in_head))
+        self._entries += len(terms.counts)
 
     def _relink(self, session: int, order: Sequence[tuple[int, int]], place: int) -> None:
         """Names anew who stands beside whom around `place`, in the order in which things were said."""
@@ -263,6 +265,34 @@ def _products(rows: Vector, vector: Vector) -> Array:
     """Each row times `vector`, on this thread: a BLAS with threads of its own waits for busy cores."""
     products: Array = np.einsum("ij,j->i", rows, vector)
     return products
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """The terms of one text: how often each is in all of it and in its head; its language where that is evident."""
+
+    length: int
+    counts: Mapping[str, tuple[int, int]]
+    language: str | None
+
+
+def _terms_of(text: str) -> _Terms:
+    return _kept_terms(text) if len(text) <= _SHORT else _read_terms(text)
+
+
+@lru_cache(maxsize=2_048)
+def _kept_terms(text: str) -> _Terms:
+    # One search of a history that is not in memory reads hundreds of messages, and the next one most of them again.
+    return _read_terms(text)
+
+
+def _read_terms(text: str) -> _Terms:
+    pieces = written(text)
+    found = plausible([piece.text for piece in pieces])
+    tokens = tokens_of(pieces, found)
+    head = _counts(tokens[:HEAD])
+    counts = {term: (count, head.get(term, 0)) for term, count in _counts(tokens).items()}
+    return _Terms(len(tokens), counts, found[0] if len(found) == 1 else None)
 
 
 def _counts(tokens: Sequence[Token]) -> dict[str, int]:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, tzinfo
+from heapq import nsmallest
 
 import numpy as np
 
@@ -219,6 +220,9 @@ def _best(corpus: Corpus, slots: Array, scores: Array) -> Ranked:
     most = 400
     if len(slots) > most:
         cut = np.partition(rounded, len(rounded) - most)[len(rounded) - most]
-        slots, rounded = slots[rounded >= cut], rounded[rounded >= cut]
+        above = rounded > cut
+        tied = nsmallest(most - int(above.sum()), slots[rounded == cut], key=lambda slot: corpus.ids[slot])
+        slots = np.concatenate([slots[above], np.array(tied, dtype=slots.dtype)])
+        rounded = np.concatenate([rounded[above], np.full(len(tied), cut)])
     pairs = [(corpus.ids[slot], float(value)) for slot, value in zip(slots, rounded, strict=True)]
     return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))

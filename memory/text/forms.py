@@ -38,7 +38,12 @@ def message(m: Message) -> Mapping[str, Json]:
         "occurred_at": second(m.occurred_at),
         "content": m.content,
     }
-    given = {"speaker": m.speaker, "tool_name": m.tool_name, "tool_call_id": m.tool_call_id, "tool_arguments": m.tool_arguments}
+    given = {
+        "speaker": m.speaker,
+        "tool_name": m.tool_name,
+        "tool_call_id": m.tool_call_id,
+        "tool_arguments": m.tool_arguments,
+    }
     given["status"] = None if m.status == "final" else m.status
     return data | {name: value for name, value in given.items() if value is not None}
 
