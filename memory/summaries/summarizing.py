@@ -11,11 +11,8 @@ from itertools import chain
 from typing import Protocol
 from weakref import WeakValueDictionary
 
-from memory.errors import Conflict, Invalid, NotFound, shown
+from memory.errors import Conflict, Invalid, shown
 from memory.model import (
-    SUMMARY_LENGTH,
-    SUMMARY_NOTE_LENGTH,
-    SUMMARY_NOTES,
     Message,
     Owner,
     Session,
@@ -25,7 +22,9 @@ from memory.model import (
 from memory.ports import Clock, Records, RecordStore, Summarizer, TokenCounter, WritableRecords
 from memory.record.sessions import existing, open_now
 from memory.record.validation import check_project
+from memory.summaries.drafts import check_draft, check_sources
 from memory.summaries.folding import Folding, Limit, Made, version_of
+from memory.summaries.patience import Patient
 from memory.text.turns import cost
 
 log = logging.getLogger("backstory.summarizing")
@@ -38,6 +37,8 @@ _LAST_PARTIALS = 20
 _TRIES = 4
 _IN_CALL = 1.0
 """Seconds of folding that somebody waits for; what is left then is folded behind."""
+_PATIENCE = 3.0
+"""Seconds that somebody waits for models; then the next producer answers, and a model's answer follows."""
 _IN_STEP = 5.0
 """Seconds of folding behind, after which what is done is stored, and another session has its turn."""
 
@@ -84,6 +85,10 @@ class Behind(Protocol):
         """Whether that is still going on."""
         ...
 
+    def announce(self, owner: Owner, session_id: str) -> None:
+        """Tells who wants to know that there is a new version of this session's summary."""
+        ...
+
 
 class Summarizing:
     """Makes summaries. `summarizers` are tried in order; the last one is local and never fails. `quick` (that one, when
@@ -99,6 +104,7 @@ class Summarizing:
         quick: Summarizer | None = None,
         fold_tokens: int = _FOLD_TOKENS,
         seconds: float = _IN_CALL,
+        patience: float = _PATIENCE,
     ) -> None:
         self._store = store
         self._summarizers = tuple(summarizers)
@@ -108,6 +114,7 @@ class Summarizing:
         self._fold_tokens = fold_tokens
         self._folding = Folding(self._local, counter, clock, fold_tokens)
         self._seconds = seconds
+        self._patience = patience
         self._behind: Behind | None = None
         self._locks: WeakValueDictionary[tuple[Owner, str], _Lock] = WeakValueDictionary()
         self._guard = threading.Lock()
@@ -134,6 +141,7 @@ class Summarizing:
         first: Sequence[Summarizer] = (),
         local: bool = False,
         seconds: float = _IN_CALL,
+        patient: bool = False,
     ) -> Summary:
         """The session's summary, brought up to date; the open session of the scope when `session_id` is None.
 
@@ -143,7 +151,8 @@ class Summarizing:
         latest version is the answer. `max_tokens` limits the text (400). Errors: NotFound, Invalid, Conflict.
 
         At most about a second (or `seconds`) goes into it: of a longer stretch the answer covers the beginning, as its
-        note says, and the rest is folded behind. Until that is done, the answer is what there is.
+        note says, and the rest is folded behind. Until that is done, the answer is what there is. Configured models are
+        waited for some seconds (`patient`: as long as they take); a later answer of theirs is stored as a version.
         """
         if max_tokens is not None and max_tokens < 20:
             raise Invalid("max_tokens", f"is {max_tokens}", "a summary needs at least 20")
@@ -153,7 +162,8 @@ class Summarizing:
             return self._store_draft(owner, session.session_id, draft, covers_to_seq)
         if self._owes(owner, session.session_id) and (so_far := self._so_far(owner, session, to_seq)) is not None:
             return so_far
-        producers = (*first, *(self._local if local else self._summarizers))
+        configured = self._summarizers if patient else self._asked_briefly(owner, session.session_id)
+        producers = (*first, *(self._local if local else configured))
         with self._alone(owner, session.session_id):
             until = time.monotonic() + min(seconds, self._seconds)
             limit = Limit(lambda: time.monotonic() > until)
@@ -161,6 +171,40 @@ class Summarizing:
         if not whole and self._behind is not None:
             self._behind.owe(owner, session.session_id)
         return summary
+
+    def _asked_briefly(self, owner: Owner, session_id: str) -> tuple[Summarizer, ...]:
+        until = time.monotonic() + self._patience
+
+        def late(name: str, previous: Summary | None, messages: Sequence[Message], draft: SummaryDraft) -> None:
+            self._store_late(owner, session_id, name, previous, messages, draft)
+
+        models = [Patient(one, lambda: until - time.monotonic(), late) for one in self._summarizers[:-1]]
+        return (*models, *self._summarizers[-1:])
+
+    def _store_late(
+        self,
+        owner: Owner,
+        session_id: str,
+        name: str,
+        previous: Summary | None,
+        messages: Sequence[Message],
+        draft: SummaryDraft,
+    ) -> None:
+        """Keeps a model's late answer as a version, where what was made in its place is still the latest."""
+        with self._alone(owner, session_id), self._store.write(owner) as records:
+            latest = records.latest_summary(session_id)
+            covers = messages[-1].seq if messages else 0
+            if (
+                latest is None
+                or latest.producer not in {one.name for one in self._local}
+                or latest.version != version_of(previous) + 1
+                or latest.covers_to_seq != covers
+            ):
+                return
+            note = f"follows version {latest.version} by {latest.producer}"
+            self._add(records, session_id, latest, Made(draft, covers, name, note))
+        if self._behind is not None:
+            self._behind.announce(owner, session_id)
 
     def go_on(self, owner: Owner, session_id: str, stopping: Callable[[], bool]) -> bool:
         """Folds of what is owed as much as some seconds allow, and stores it; whether more is owed.
@@ -228,13 +272,13 @@ class Summarizing:
         return tuple(reversed(found)), 0
 
     def _store_draft(self, owner: Owner, session_id: str, draft: SummaryDraft, covers: int | None) -> Summary:
-        _check_draft(draft)
+        check_draft(draft)
         with self._store.write(owner) as records:
             session = _session(records, session_id, None)
             if covers is not None and not 0 <= covers <= session.last_seq:
                 allowed = f"the session has messages 1 to {session.last_seq}"
                 raise Invalid("covers_to_seq", f"is {covers}", allowed)
-            _check_sources(records, draft)
+            check_sources(records, draft)
             upto = session.last_seq if covers is None else covers
             latest = records.latest_summary(session_id)
             note = f"follows version {latest.version} by {latest.producer}" if latest else None
@@ -353,33 +397,3 @@ def _plan(records: Records, session_id: str, to_seq: int | None) -> _Plan:
             break
         end = message.seq - 1
     return _Plan(session_id, previous, start, end)
-
-
-def _check_draft(draft: SummaryDraft) -> None:
-    if not draft.text.strip():
-        raise Invalid("The summary's text", "is empty", "say in a few sentences what was talked about")
-    if len(draft.text) > SUMMARY_LENGTH:
-        raise Invalid("The summary's text", f"has {len(draft.text)} characters", f"at most {SUMMARY_LENGTH} are kept")
-    said = {
-        "decisions": [fact.text for fact in draft.decisions],
-        "commitments": [commitment.what for commitment in draft.commitments],
-        "open_questions": [fact.text for fact in draft.open_questions],
-        "facts": [fact.text for fact in draft.facts],
-        "entities": list(draft.entities),
-    }
-    for name, texts in said.items():
-        if len(texts) > SUMMARY_NOTES:
-            raise Invalid(f"The summary's {name}", f"has {len(texts)} entries", f"at most {SUMMARY_NOTES} are kept")
-        if not all(text.strip() and len(text) <= SUMMARY_NOTE_LENGTH for text in texts):
-            allowed = f"each entry says something, in at most {SUMMARY_NOTE_LENGTH} characters"
-            raise Invalid(f"The summary's {name}", "has an empty or overlong entry", allowed)
-
-
-def _check_sources(records: Records, draft: SummaryDraft) -> None:
-    sources = [fact.message_id for fact in (*draft.decisions, *draft.open_questions, *draft.facts)]
-    sources += [commitment.message_id for commitment in draft.commitments]
-    ids = [message_id for message_id in sources if message_id is not None]
-    recorded = records.messages(ids) if ids else {}
-    for message_id in ids:
-        if message_id not in recorded:
-            raise NotFound("message", message_id)

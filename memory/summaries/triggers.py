@@ -95,6 +95,13 @@ class SummaryTriggers:
         with self._condition:
             return (owner, session_id) in self._owed
 
+    def announce(self, owner: Owner, session_id: str) -> None:
+        """Tells who wants to know that there is a new version of this session's summary."""
+        with self._store.read(owner) as records:
+            session = records.session(session_id)
+        if session is not None and self._made is not None:
+            self._made(owner, session)
+
     def wait_until_idle(self, timeout: float) -> bool:
         """Whether all that was asked for is done within `timeout` seconds."""
         with self._condition:
@@ -138,7 +145,7 @@ class SummaryTriggers:
         more = False
         try:
             more = self._summarizing.go_on(owner, session_id, self._breathe)
-            self._tell(owner, session_id)
+            self.announce(owner, session_id)
         except BackstoryError as error:
             log.warning("The rest of a summary is folded when it is asked for again: %s", error)
         except Exception:
@@ -152,12 +159,6 @@ class SummaryTriggers:
         """Lets others have the interpreter for a moment; whether it is time to stop."""
         with self._condition:
             return self._condition.wait_for(lambda: self._stopping, _BREATH)
-
-    def _tell(self, owner: Owner, session_id: str) -> None:
-        with self._store.read(owner) as records:
-            session = records.session(session_id)
-        if session is not None and self._made is not None:
-            self._made(owner, session)
 
     def _due(self, owner: Owner, session_id: str) -> bool:
         try:
@@ -177,7 +178,7 @@ class SummaryTriggers:
             with self._store.read(owner) as records:
                 session = records.session(session_id)
             if session is not None and session.message_count:
-                self._summarizing.summarize(owner, session_id)
+                self._summarizing.summarize(owner, session_id, patient=True)
                 if self._made is not None and self._thread is not None:
                     self._made(owner, session)
         except BackstoryError as error:

@@ -251,6 +251,7 @@ ELSEWHERE = {
     "MultilingualE5",
     "OpenAICompatible",
     "OpenAISummarizer",
+    "Patient",
     "Preambles",
     "Recall",
     "SessionContexts",

@@ -269,7 +269,7 @@ def test_the_next_producer_stands_in_and_says_so(
     session = talk(store, ana, ["I am moving to Lisbon in June with my cat.", "We decided to rent two bedrooms."])
     summarizing = Summarizing(store, [made(endpoint), ExtractiveSummarizer(None, counter)], counter, ticking)
     endpoint.failures = [500] * 8
-    first = summarizing.summarize(ana, session.session_id)
+    first = summarizing.summarize(ana, session.session_id, patient=True)
     assert first.producer == "extractive"
     assert "openai:small could not be used" in (first.note or "")
     assert "it answered 500 (4 tries)" in (first.note or "")

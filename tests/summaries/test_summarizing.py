@@ -1,7 +1,7 @@
 """Rolling summaries: incremental, versioned, honest about what they cover, never torn, folded and not cut off."""
 
 from collections.abc import Callable, Sequence
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -404,3 +404,62 @@ def test_without_a_model_recording_triggers_nothing_and_failures_stay_quiet(
     scribe.fails = True
     triggers.archived(ana, session.session_id)
     triggers.stop()
+
+
+def test_a_slow_model_is_waited_for_briefly_and_its_version_follows(
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], ticking: "Ticking"
+) -> None:
+    session = talk(store, ana, ["one", "two"])
+    slow, quick, answers = Scribe("slow"), Scribe("quick"), Event()
+    slow.meanwhile = lambda: answers.wait(30)
+    summarizing = Summarizing(store, [slow, quick], COUNTER, ticking, patience=0.1)
+    announced = Announced()
+    summarizing.leave_rest_to(announced)
+    first = summarizing.summarize(ana, session.session_id)
+    assert (first.producer, first.version, first.covers_to_seq) == ("quick", 1, 4)
+    assert first.note == "slow could not be used: it has not answered yet; its version follows when it does."
+    answers.set()
+    assert announced.heard.wait(30)
+    with store.read(ana) as records:
+        latest = records.latest_summary(session.session_id)
+    assert latest is not None
+    assert (latest.producer, latest.version, latest.covers_to_seq) == ("slow", 2, 4)
+    assert latest.note == "follows version 1 by quick"
+
+
+def test_a_late_answer_takes_the_place_of_nothing_newer(
+    store: RecordStore, ana: Owner, talk: Callable[..., Session], ticking: "Ticking"
+) -> None:
+    session = talk(store, ana, ["one", "two"])
+    slow, quick, answers, answered_late = Scribe("slow"), Scribe("quick"), Event(), Event()
+    slow.meanwhile = lambda: answers.wait(30)
+    summarizing = Summarizing(store, [slow, quick], COUNTER, ticking, patience=0.05)
+    summarizing.summarize(ana, session.session_id)
+    summarizing.summarize(ana, session.session_id, draft=SummaryDraft("In my own words"))
+    slow.meanwhile = answered_late.set
+    answers.set()
+    talk(store, ana, ["three"], session.session_id)
+    summarizing.summarize(ana, session.session_id)
+    assert answered_late.wait(30)
+    with store.read(ana) as records:
+        made = records.summaries(session.session_id)
+    assert [summary.version for summary in made] == sorted({summary.version for summary in made})
+    assert "In my own words" in [summary.draft.text for summary in made]
+    assert made[-1].covers_to_seq == 6
+    assert made[-1].draft.text == "In my own words 5 6"
+
+
+class Announced:
+    """Hears that a summary was made behind."""
+
+    def __init__(self) -> None:
+        self.heard = Event()
+
+    def owe(self, owner: Owner, session_id: str) -> None:
+        raise AssertionError("nothing is owed here")
+
+    def owes(self, owner: Owner, session_id: str) -> bool:
+        return False
+
+    def announce(self, owner: Owner, session_id: str) -> None:
+        self.heard.set()

@@ -98,6 +98,9 @@ def test_while_the_rest_is_being_folded_what_there_is_is_the_answer(
         def owes(self, owner: Owner, session_id: str) -> bool:
             return hasattr(self, "told")
 
+        def announce(self, owner: Owner, session_id: str) -> None:
+            raise AssertionError("nothing is made behind here")
+
     summarizing, busy = hurried(store, ticking, reader), Busy()
     summarizing.leave_rest_to(busy)
     first = summarizing.summarize(ana, long_talk)
