@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from memory.model import Json, Owner, Session, SessionFilter, Summary, UserContextEntry
+from memory.model import Fact, Json, Owner, Session, SessionFilter, Summary, UserContextEntry
 from memory.ports import Clock, RecordStore
 from memory.record.user_context import in_force
 from memory.record.validation import check_project
-from memory.text.plain import plain
+from memory.text.forms import note
+from memory.text.plain import folded, plain
 
 _SUMMARIES = 10
+_INFERRED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,14 @@ class ProfileLimits:
 class Profile:
     """`summaries` are the newest versions of the last sessions that have one, newest session first. `preferences` and
     `metadata` (facts and current state) are the user context in force. `last_updated` is None where nothing is known;
-    past `expires_at` a profile is empty.
+    past `expires_at` a profile is empty. `inferred` is what nobody stated as such: the facts of these summaries that
+    the talk itself gave, each with the message that says it, newest session first.
     """
 
     summaries: tuple[tuple[Session, Summary], ...] = ()
     preferences: tuple[UserContextEntry, ...] = ()
     metadata: tuple[UserContextEntry, ...] = ()
+    inferred: tuple[Fact, ...] = ()
     message_count: int = 0
     last_updated: datetime | None = None
     expires_at: datetime | None = None
@@ -70,10 +74,22 @@ def profile(
         summaries=tuple(summaries),
         preferences=tuple(e for e in entries if e.category == "preference"),
         metadata=tuple(e for e in entries if e.category != "preference"),
+        inferred=_inferred(summaries, entries),
         message_count=count,
         last_updated=updated,
         expires_at=expires_at,
     )
+
+
+def _inferred(summaries: Sequence[tuple[Session, Summary]], stated: Sequence[UserContextEntry]) -> tuple[Fact, ...]:
+    """The facts of the summaries, each once; none that only repeats what was stated."""
+    known = {folded(entry.value) for entry in stated if isinstance(entry.value, str)}
+    found: dict[str, Fact] = {}
+    for _, summary in summaries:
+        for fact in summary.draft.facts:
+            if fact.message_id is not None and folded(fact.text) not in known:
+                found.setdefault(folded(fact.text), fact)
+    return tuple(found.values())[:_INFERRED]
 
 
 def as_document(made: Profile) -> Mapping[str, Json]:
@@ -81,7 +97,11 @@ def as_document(made: Profile) -> Mapping[str, Json]:
     return {
         "summaries": [_summary(session, summary) for session, summary in made.summaries],
         "preferences": _values(made.preferences),
-        "metadata": {**_values(made.metadata), "message_count": made.message_count},
+        "metadata": {
+            **({"inferred": [note(fact) for fact in made.inferred]} if made.inferred else {}),
+            **_values(made.metadata),
+            "message_count": made.message_count,
+        },
         "last_updated": plain(made.last_updated),
         "expires_at": plain(made.expires_at),
     }

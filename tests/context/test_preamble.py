@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from memory.context.preamble import OPENING, Preambles
 from memory.context.profile import ProfileLimits, as_document, profile
-from memory.model import Channel, Commitment, NewMessage, Owner, Session, SummaryDraft, UserContextEntry
+from memory.model import Channel, Commitment, Fact, NewMessage, Owner, Session, SummaryDraft, UserContextEntry
 from memory.ports import RecordStore
 from memory.record import user_context
 from memory.record.recording import record
@@ -226,6 +226,20 @@ def test_the_profile_holds_the_last_summaries_preferences_and_the_rest(
     ticking.advance(days=31)
     gone = profile(store, ana, limits=ProfileLimits(3, timedelta(days=30)), clock=ticking)
     assert (gone.summaries, gone.preferences, gone.metadata) == ((), (), ())
+
+
+def test_a_profile_tells_what_was_inferred_with_its_message(
+    store: RecordStore, ana: Owner, put: Entries, ticking: "Ticking"
+) -> None:
+    done = record(store, ana, [NewMessage("user", "I live in Braga and I am vegan.")], Target(), ticking)
+    said = done.messages[0].message_id
+    facts = (Fact("The user lives in Braga", said), Fact("The user is vegan", said), Fact("without a message"))
+    draft = SummaryDraft("About Braga", facts=facts)
+    Summarizing(store, [], COUNTER, ticking).summarize(ana, done.session.session_id, draft=draft)
+    put({"diet": "The user is vegan", "inferred": "my own key"})
+    made = profile(store, ana, clock=ticking)
+    assert [(fact.text, fact.message_id) for fact in made.inferred] == [("The user lives in Braga", said)]
+    assert as_document(made)["metadata"]["inferred"] == "my own key", "never over a stated one"
 
 
 def test_the_profile_of_a_project(

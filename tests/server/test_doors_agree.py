@@ -182,6 +182,7 @@ FOUND: Mapping[str, Asks] = {
     "user context of a project": user_context(project_id="flat"),
     "user context with its history": user_context(include_history=True),
     "the preamble": read("user/preamble", "user/preamble"),
+    "the profile": read("user/profile", "user/profile"),
 }
 NOTHING: Mapping[str, Asks] = {
     "words nobody said": search("xylophone"),

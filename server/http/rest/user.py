@@ -17,7 +17,7 @@ from server.calling import Call
 from server.http.problems import problem_response
 from server.http.rest.requests import Rest, answer
 from server.http.rest.types import Body, Days, Flag, Key, OptionalName, Query, Values
-from server.resources.user import preamble
+from server.resources.user import preamble, profile
 from server.tools.get_user_context import get_user_context
 from server.tools.upsert_user_context import upsert_user_context
 from server.wire.schemas import Entries
@@ -50,6 +50,14 @@ class ContextChange(Body):
 class PreambleOut(BaseModel):
     text: str
     tokens: int
+
+
+class ProfileOut(BaseModel):
+    summaries: list[dict[str, Any]]
+    preferences: dict[str, Any]
+    metadata: dict[str, Any]
+    last_updated: str | None
+    expires_at: str | None
 
 
 @routes.get("/user/context", responses=UNCHANGED, response_model=Entries)
@@ -105,6 +113,12 @@ async def put_context(
 async def get_preamble(rest: Rest, query: Annotated[Query, InQuery()]) -> Response:
     """A short text to give a model before the first word."""
     return answer(await rest.read(preamble, query.user))
+
+
+@routes.get("/user/profile", response_model=ProfileOut)
+async def get_profile(rest: Rest, query: Annotated[Query, InQuery()]) -> Response:
+    """What the last sessions were about, what the user stated, and what their own words let infer."""
+    return answer(await rest.read(profile, query.user))
 
 
 def _versions(call: Call, project_id: str | None) -> dict[str, int]:
