@@ -303,11 +303,13 @@ class Strategy:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A message found, with its score (higher is better; comparable within one answer only)."""
+    """A message found, with its score (higher is better; comparable within one answer only). `superseded_by`: the id of
+    a later message that seems to take its place."""
 
     message: Message
     session_title: str | None
     score: float
+    superseded_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from memory.model import Commitment, Fact, Hit, Message, Summary, SummaryDraft, 
 from memory.ports import TokenCounter
 from memory.text import forms
 from memory.text.plain import folded
-from memory.text.quoting import CLOSE, OPEN, frame, quotation, quoted, shortened, value_text
+from memory.text.quoting import CLOSE, OPEN, framed, hit_quotation, quoted, shortened, value_text
 from memory.text.results import context
 from memory.text.tokens import json_text
 from memory.text.turns import calls, last_turns, total_cost, turns, within
@@ -71,7 +71,9 @@ class Assembled:
     @property
     def instructions(self) -> str:
         """The text to inject."""
-        recalled = f"{_RECALLED_HEADING}\n{frame(h.message for h in self.recalled)}" if self.recalled else ""
+        recalled = (
+            f"{_RECALLED_HEADING}\n{framed([hit_quotation(hit) for hit in self.recalled])}" if self.recalled else ""
+        )
         return "\n\n".join(block for block in (*self.blocks, recalled) if block)
 
 
@@ -252,7 +254,7 @@ class _Assembly:
         return found
 
     def _hit_price(self, hit: Hit) -> int:
-        return self._price(quotation(hit.message)) + self._data_price(forms.hit(hit))
+        return self._price(hit_quotation(hit)) + self._data_price(forms.hit(hit))
 
     def _add_recalled(self, hits: Sequence[tuple[Hit, int]]) -> None:
         shown = {m.message_id for m in self._made.messages}

@@ -5,7 +5,7 @@ A corpus that was changed message by message scores like one built afresh from t
 
 from array import array
 from bisect import bisect_left, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -251,6 +251,21 @@ class Corpus:
                 head[slots] = np.maximum(head[slots], entries[:, 2])
                 del entries, slots
         return whole, head
+
+    def held(self, token: Token) -> int:
+        """How many messages hold the token, by the most frequent of its terms."""
+        return max((len(self._postings.get(term, ())) // 3 for term in token), default=0)
+
+    def sharing(self, tokens: Sequence[Token], weigh: Callable[[Token], float]) -> Array:
+        """For each slot, the weights of those of the tokens that it holds, together."""
+        shared = np.zeros(self.columns.size)
+        for token in tokens:
+            for term in token:
+                posting = self._postings.get(term)
+                if posting:
+                    shared[np.unique(np.frombuffer(posting, dtype=np.intc)[::3])] += weigh(token)
+                    break
+        return shared
 
     def names(self, base: Mask) -> list[str]:
         """The speakers of the messages in `base`."""

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from heapq import nsmallest
 
@@ -30,6 +31,7 @@ from memory.recall.request import (
     scope_of,
 )
 from memory.recall.reranking import TOP, Reranker, reranked
+from memory.recall.superseding import AMONG, Ties, in_order
 from memory.recall.topic import MOST_HITS, stretches
 from memory.recall.understanding import interpreted, understood
 from memory.recall.variety import Ranked, varied
@@ -44,6 +46,17 @@ _SPARE = 20
 
 _Asked = Sequence[tuple[Question, Vector | None]]
 log = logging.getLogger("backstory.recall")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a question found, how it was understood, and what is needed to look for corrections."""
+
+    ranked: Ranked
+    told: Interpreted
+    where: MessageFilter
+    ties: Ties
+    asked: frozenset[str]
 
 
 class Recall:
@@ -85,21 +98,21 @@ class Recall:
     def search(self, owner: Owner, request: SearchRequest) -> SearchResult:
         """The messages that answer best. Errors: Invalid for an empty query and for values out of range."""
         limit = checked_limit(request.limit)
-        ranked, told, where = self._ranked(owner, request)
-        if self._reranker is None:
-            return SearchResult(self._read_back(owner, where, ranked, limit), told)
-        hits = self._read_back(owner, where, ranked, max(limit, TOP))
-        return SearchResult(reranked(self._reranker, request.query, hits)[:limit], told)
+        found = self._ranked(owner, request)
+        hits = self._corrected(owner, found, limit)
+        if self._reranker is not None:
+            hits = reranked(self._reranker, request.query, hits[: max(limit, TOP)])
+        return SearchResult(hits[:limit], found.told)
 
     def topic(self, owner: Owner, request: TopicRequest) -> TopicResult:
         """The stretches of conversation around a topic, within the token budget. Errors: as `search`."""
         asked = SearchRequest(request.topic, where=request.where, days_back=request.days_back)
-        ranked, told, where = self._ranked(owner, asked)
-        hits = self._read_back(owner, where, ranked, MOST_HITS)
+        ranked = self._ranked(owner, asked)
+        hits = self._corrected(owner, ranked, MOST_HITS)[:MOST_HITS]
         with self._store.read(owner) as records:
             words = words_of(request.topic)
             found, tokens = stretches(records, hits, request.max_tokens, request.window, self._tokens(), words)
-        return TopicResult(found, tokens, told)
+        return TopicResult(found, tokens, ranked.told)
 
     def forget(self) -> None:
         """Forgets what it keeps of the record; the next search reads it anew."""
@@ -110,7 +123,17 @@ class Recall:
             self._counter = EstimatedTokens()
         return self._counter
 
-    def _ranked(self, owner: Owner, request: SearchRequest) -> tuple[Ranked, Interpreted, MessageFilter]:
+    def _corrected(self, owner: Owner, found: "_Found", limit: int) -> list[Hit]:
+        """At least `limit` hits, as far as there are so many, in the light of what was said later."""
+        hits = self._read_back(owner, found.where, found.ranked, max(limit, AMONG, TOP if self._reranker else 0))
+
+        def read_back(ids: Sequence[str]) -> Mapping[str, Hit]:
+            others = self._read_back(owner, found.where, [(each, 0.0) for each in ids], len(ids)) if ids else []
+            return {hit.message.message_id: hit for hit in others}
+
+        return in_order(hits, found.ties, found.asked, read_back)
+
+    def _ranked(self, owner: Owner, request: SearchRequest) -> "_Found":
         texts = checked_queries(request.query, request.queries)
         now = self._clock()
         where = bounded(request.where, request.days_back, now)
@@ -123,10 +146,13 @@ class Recall:
         if entry is not None:
             with entry.lock:
                 ranked = self._scored(entry.corpus, where, asked)
+            ties = Ties(entry.corpus, where, entry.lock)
         else:
             small = candidates(self._store, self._index, self._embedder, owner, where, asked)
             ranked = self._scored(small.corpus, where, asked, small.ids, small.beyond)
-        return ranked, told, where
+            ties = Ties(small.corpus, where, nullcontext())
+        terms = frozenset(term for question in questions for token in question.bare_tokens for term in token)
+        return _Found(ranked, told, where, ties, terms)
 
     def _known(self, owner: Owner, where: MessageFilter, entry: Entry | None) -> tuple[list[str], list[str]]:
         """(participants in scope, languages that messages are in)."""

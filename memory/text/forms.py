@@ -58,6 +58,8 @@ def hit(found: Hit) -> Mapping[str, Json]:
     m = found.message
     data = {"session_id": m.session_id, "session_title": found.session_title, "score": score(found)}
     data["speaker"] = m.speaker
+    if found.superseded_by is not None:
+        data["superseded_by"] = found.superseded_by
     return data | {name: value for name, value in message(m).items() if not name.startswith("tool_")}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC
 from itertools import pairwise
 
-from memory.model import Json, Message
+from memory.model import Hit, Json, Message
 from memory.ports import TokenCounter
 from memory.text.plain import beginning, minute, one_line
 from memory.text.tokens import json_text
@@ -151,6 +151,12 @@ def _who(message: Message) -> list[str]:
     if message.status != "final":
         parts.append(message.status)
     return parts
+
+
+def hit_quotation(hit: Hit) -> str:
+    """A message found, as it stands in the frame; one whose place another seems to take says so first."""
+    mark = f"(later corrected by message {label(hit.superseded_by, 80)})\n" if hit.superseded_by else ""
+    return mark + quotation(hit.message)
 
 
 def _bracketed(parts: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from memory.model import Hit, Message, Session, Summary, UserContextEntry
-from memory.text.quoting import framed, label, quotation, turns_frame
+from memory.text.quoting import framed, hit_quotation, label, quotation, turns_frame
 from memory.text.wording import counted, entry_line, hits_line, place_line, session_line, summary_text
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def found(result: "SearchResult", note: str | None = None) -> str:
     parts = []
     for session_id, hits in by_session.items():
         parts.append(hits_line(session_id, hits[0].session_title, [hit.message.seq for hit in hits]))
-        parts += [quotation(hit.message) for hit in hits]
+        parts += [hit_quotation(hit) for hit in hits]
     return _noted(f"{counted(len(result.hits), 'message')} found, best first.\n{framed(parts)}", note)
 
 

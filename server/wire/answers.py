@@ -202,10 +202,11 @@ def _among(m: Message) -> wire.MessageOut:
 def message(m: Message, *, whole: bool = False) -> wire.MessageOut:
     """A message on the wire; `whole` adds what only the record's own view shows, and cuts nothing."""
     values = {name: getattr(m, name) for name in wire.MessageOut.model_fields if name in _IN_SHORT or whole}
-    if not whole:
-        values["content"] = cut(m.content, CONTENT)
-        values["status"] = None if m.status == "final" else m.status
-        values["occurred_at"] = m.occurred_at.replace(microsecond=0)
+    if whole:
+        return wire.WholeMessageOut(**values)
+    values["content"] = cut(m.content, CONTENT)
+    values["status"] = None if m.status == "final" else m.status
+    values["occurred_at"] = m.occurred_at.replace(microsecond=0)
     return wire.MessageOut(**values)
 
 
@@ -249,4 +250,5 @@ def _hit(hit: Hit) -> wire.HitOut:
         occurred_at=m.occurred_at.replace(microsecond=0),
         content=cut(m.content, CONTENT),
         score=forms.score(hit),
+        superseded_by=hit.superseded_by,
     )

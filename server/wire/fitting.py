@@ -10,7 +10,7 @@ from memory.record.sessions import SessionPage, page_to
 from memory.text import forms
 from memory.text.excerpts import fitted
 from memory.text.forms import RESULT_TOKENS
-from memory.text.quoting import quotation, shortened
+from memory.text.quoting import hit_quotation, shortened
 from memory.text.results import VALUE
 from memory.text.tokens import json_text
 from memory.text.turns import within
@@ -42,7 +42,7 @@ def hits(
 
     def price(m: Message, hit: Hit) -> int:
         data = forms.cost(counter, forms.hit(replace(hit, message=m)))
-        return max(counter.count(quotation(m)) + 40, data)
+        return max(counter.count(hit_quotation(replace(hit, message=m))) + 40, data)
 
     whole = [min(price(_in_reach(hit.message), hit), _A_HIT) for hit in found]
     bare = [price(replace(hit.message, content="", tool_arguments=None), hit) + _LEAST_OF_A_HIT for hit in found]

@@ -219,6 +219,7 @@ class HitOut(Outgoing):
     occurred_at: Time
     content: str
     score: float
+    superseded_by: Annotated[str | None, IF_ANY, WithJsonSchema({"type": "string"}, mode="serialization")] = None
 
 
 class SearchAnswer(Noted):
@@ -251,6 +252,14 @@ class MessageOut(Sparse):
     @classmethod
     def _always(cls) -> frozenset[str]:
         return frozenset({"message_id", "seq", "role", "occurred_at", "content"})
+
+
+class WholeMessageOut(MessageOut):
+    """A message in the record's own view."""
+
+    @classmethod
+    def _always(cls) -> frozenset[str]:
+        return super()._always() | {"speaker"}
 
 
 class MessagePart(Outgoing):

@@ -25,7 +25,7 @@ from memory.record import user_context
 from memory.record.recording import record
 from memory.record.sessions import Target, archive, start
 from memory.summaries.summarizing import Summarizing
-from memory.text.quoting import CLOSE, OPEN, TURNS_CLOSE, TURNS_OPEN
+from memory.text.quoting import CLOSE, OPEN, TURNS_CLOSE, TURNS_OPEN, hit_quotation
 from memory.text.results import context
 from memory.text.tokens import EstimatedTokens, TokenizerTokens
 
@@ -438,7 +438,7 @@ def test_what_a_strategy_saves_is_the_difference_to_the_whole_session(
     """In a budget that holds everything, turns and summary make what is shown; in a small one the same is saved."""
     whole = desk.get(session_id=tool_talk, max_tokens=50_000)
     given = desk.get(session_id=tool_talk, max_tokens=50_000, strategy=strategy)
-    recalled = sum(EstimatedTokens().count(h.message.content) + 30 for h in given.recalled)
+    recalled = sum(EstimatedTokens().count(hit_quotation(hit)) for hit in given.recalled)
     assert given.saved == pytest.approx(whole.tokens - given.tokens + recalled, rel=0.05)
     assert given.saved > 1000
     assert desk.get(session_id=tool_talk, max_tokens=4000, strategy=strategy).saved == given.saved

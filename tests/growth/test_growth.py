@@ -137,8 +137,9 @@ def test_every_pattern_is_linear(tried: Callable[[str, int], None]) -> None:
 
 
 def test_no_pattern_is_made_where_it_is_not_found() -> None:
-    # Names of participants and a few words of a question, escaped: they repeat nothing. Both are fed below.
-    assert set(made_in_functions()) <= {"query.strip_names", "excerpts._densest"}
+    # Names of participants and a few words of a question, escaped: they repeat nothing, and are fed below. Cues are
+    # made once, as the patterns of a module.
+    assert set(made_in_functions()) <= {"query.strip_names", "excerpts._densest", "correction_cues._any"}
 
 
 @pytest.mark.reliability
@@ -170,6 +171,7 @@ def test_no_cache_keeps_a_long_text(forget: Callable[[], object]) -> None:
             spent(subject.fed(of_length(SHORT)[kind]))
     unbounded = [name for name, one in caches().items() if one.cache_parameters()["maxsize"] is None]
     assert set(unbounded) <= {
+        "corrections._marks",
         "date_words.lexicon",
         "toolbox._arguments",
         "normalising._takers",
