@@ -229,13 +229,12 @@ class MessageFilter:
 
 @dataclass(frozen=True, slots=True)
 class Commitment:
-    """Something promised: `what`, and where known by whom and by when (as said, and `due` as an ISO date)."""
+    """Something promised: `what`, and where known by whom and by when (as said)."""
 
     what: str
     who: str | None = None
     by_when: str | None = None
     message_id: str | None = None
-    due: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,57 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import groupby
 
-from inference.summarizers.due import SAID
-from inference.summarizers.promises import promises
 from inference.summarizers.sentences import ByWord, Sentence, telling
-from memory.model import Fact, Message
+from memory.model import Commitment, Fact, Message
 
+_ACTIONS = (
+    r"add|arrange|ask|attach|book|bring|buy|call|cancel|change|check (?:in|with|whether|if|on|the|that|for|and)"
+    r"|collect|complete|confirm|contact|cook|correct|create|deliver|deploy|draft|drop (?:off|by|you|it)|e-?mail"
+    r"|file|find out|finish|fix|follow up|forward|get back|give (?:you|them|him|her) (?:a call|an answer|the)"
+    r"|hand in|include|invite|invoice|let (?:you|them|him|her) know|look into|look up|mail|make (?:the|an?|sure)"
+    r"|meet|message|move|note|notify|order|organi[sz]e|pass (?:it|this|that) on|pay|phone|pick (?:up|you|it|them)"
+    r"|ping|plan|prepare|present|print|propose|publish|put (?:together|the|in|it|you|a)|raise|refund|register"
+    r"|remind|remove|renew|rent|repair|replace|reply|report|request|reschedule|reserve|return|review|ring|run"
+    r"|schedule|send|set up|set (?:the|a)|share|ship|sign|sort (?:it|that|this|out)|speak (?:to|with)|start"
+    r"|submit|swap|switch|take (?:you|him|her|care|the)|talk (?:to|with)|test|text|transfer"
+    r"|try (?:the|that|this|it)|turn in|update|upload|visit|wait for|wash|write"
+    r"|schicke|rufe|melde|buche|überweise|kümmere|enverrai|appellerai|enviaré|llamaré"
+)
+_WILL = (
+    r"(?:'ll|’ll| will| shall|'m going to|’m going to| am going to|'re going to| are going to| promise to| have to"
+    r"| need to| must|'ve got to| agreed to)"
+)
+_PROMISE = re.compile(
+    rf"\b(?:I|we){_WILL}(?: (?:also|then|just|definitely|certainly|now|first|try to))*"
+    rf" (?P<what>(?:{_ACTIONS})\b.*)"
+    rf"|\b(?P<ask>(?:please |can you |could you |don't (?:let me )?forget to |remember to |remind me to ){{1,2}}"
+    rf"(?P<asked>(?:{_ACTIONS})\b.*))"
+    rf"|\b(?:let me|lass mich|ich werde|je vais|voy a) (?P<let>(?:{_ACTIONS})\b.*)",
+    re.IGNORECASE,
+)
+_OFFER = re.compile(r"^\s*(?:if|when|once|unless|would|should|do you want|shall)\b", re.IGNORECASE)
+_PART = r"(?: (?:morning|afternoon|evening|night))?"
+_LEAD = r"(?:by|before|until|till|no later than|on|at|this|next|within|in|from)"
 _DAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day"
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|march|april|may|june|july|aug(?:ust)?|sep(?:tember)?|oct(?:ober)?"
+    r"|nov(?:ember)?|dec(?:ember)?)"
+)
+_NTH = r"\d{1,2}(?:st|nd|rd|th)?"
+_SPAN = r"(?:end of (?:the |this |next )?(?:day|week|month|quarter|year)|(?:this|next|coming|over the) )"
+_WHEN = re.compile(
+    rf"\b(?:{_LEAD} )?(?:the )?(?:{_SPAN} ?)?(?:{_DAY}s?{_PART}"
+    rf"|(?:the )?{_NTH} (?:of )?{_MONTH}(?: \d{{4}})?|{_MONTH} {_NTH}(?:,? \d{{4}})?|\d{{4}}-\d{{2}}-\d{{2}}"
+    rf"|tomorrow{_PART}|tonight|today|noon|midnight|end of day|eod)\b(?: at \d{{1,2}}(?::\d{{2}})?(?: ?[ap]\.?m\b)?)?"
+    r"|\b(?:by|before|until|till) (?:the )?(?:end of (?:the |this |next )?(?:day|week|month|quarter|year)"
+    rf"|\d{{1,2}}(?:st|nd|rd|th)|\d{{1,2}}(?::\d{{2}})?(?: ?[ap]\.?m\b| o'clock)?|{_MONTH}|then)"
+    r"|\b(?:this|next|over the) (?:week|weekend|month|year|morning|afternoon|evening|quarter|spring|summer|autumn|fall"
+    r"|winter)\b|\b(?:with)?in (?:a|an|one|two|three|four|five|\d+) (?:few )?(?:minute|hour|day|week|month)s?\b"
+    r"|\bat \d{1,2}(?::\d{2})? ?[ap]\.?m\b"
+    r"|\bbis (?:morgen|montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonntag)\b|\bmorgen\b|\bdemain\b|\bmañana\b",
+    re.IGNORECASE,
+)
 _DECISION = re.compile(
     r"\b(?:let'?s|let’s) (?:go with|go for|use|book|stick (?:with|to)|make it|do (?:it|that|the|this|\w+day)|take|say"
     r"|meet|move (?:it|the))\b"
@@ -19,13 +61,7 @@ _DECISION = re.compile(
     r"|\b(?:I'm|I’m|we're|we’re|I am|we are) going (?:with|ahead)\b"
     r"|\b(?:it's|that's|it’s|that’s) (?:settled|decided|a deal)\b"
     r"|\bdecision (?:is|was)\b|\b(?:agreed|deal)\b[.,:!]|\bgo ahead (?:and|with)\b|\bwent with\b"
-    r"|\b(?:we're|we’re|we are|I'm|I’m) (?:doing|taking|having|keeping|using|moving to|sticking with|dropping|skipping)\b"
-    r"|\bmake it (?:\d|one|two|three|four|five|six|seven|eight|nine|ten|the)|\b(?:stays|stay) as (?:it is|they are)\b"
-    r"|\b(?:so|then) no \w+,|^no \w+, please\b|\bhas decided|\bhave decided|\b(?:they've|they have|it's been) (?:settled|agreed)\b"
-    r"|\b(?:entschieden|beschlossen|machen wir so|dabei bleibt es|on a décidé|nous avons décidé|c'est décidé|hemos decidido|decidimos)\b"
-    r"|\bwir (?:nehmen|lassen|kaufen|bleiben|behalten|machen|buchen|fahren|verzichten)\b|\b(?:nehmen|lassen|kaufen|bleiben|behalten) wir\b"
-    r"|\b(?:on|nous) (?:prend|prenons|garde|gardons|part sur|choisit|choisissons)\b"
-    r"|\b(?:nos quedamos con|vamos con|elegimos|cogemos|tomamos|dejamos)\b",
+    r"|\b(?:entschieden|beschlossen|machen wir so|on a décidé|nous avons décidé|hemos decidido|decidimos)\b",
     re.IGNORECASE,
 )
 _FACT = re.compile(
@@ -77,22 +113,9 @@ _DEFERRED = re.compile(
     re.IGNORECASE,
 )
 _DONE = re.compile(
-    r"\b(?:I|we|he|she|they|[A-Z]\w+)(?:'ve| have| has|'s|’ve)?(?: just| already| finally| both| all| never)* (?!will\b|'ll\b|need|want)"
-    r"(?:\w+ed|sent|bought|paid|made|brought|met|spoke|wrote|told|took|gave|found|did|done|got|went|rang|says|said|put|ran)\b"
-    r"|\b(?:it's|is|it’s|that's|all|are|was|were)(?: all| now| already)? (?:done|sent|booked|paid|set|sorted|fixed|ready|arranged"
-    r"|confirmed|in|ours|there|merged|pushed|green|signed|ordered|delivered|finished|off the list|back|written|posted|uploaded|working)\b"
-    r"|(?:^|[.!;] )(?:here(?:'s| is| are)|done|spoke|sent|paid|called|rang|asked|booked|ordered|pushed|fixed|uploaded|finished|got|sorted)\b"
-    r"|\b(?:arrived|came through|went through|went out)\b"
-    r"|\b(?:habe|hab|haben|hat|ist|sind|wurde|wurden)\b[^.!?]{0,80}\b(?:\w*ge\w{2,}(?:t|en)|\w+iert|erledigt|bestellt|bezahlt|überwiesen"
-    r"|unterschrieben|verschickt|besorgt|bekommen|erhalten|vereinbart|da|fertig|raus|versprochen)\b|\bhier (?:ist|sind|kommt)\b"
-    r"|\b(?:j'ai|a|as|ont|avons|est|sont|c'est) (?:\w+ ){0,2}(?:\w+(?:é|ée|és|ées)|envoyé|fait|reçu|pris|mis|écrit|appelé|prêt)\b|\bvoici\b"
-    r"|\b(?:he|ha|hemos|han|ya) (?:\w+ ){0,2}(?:\w+(?:ado|ido)|hecho|escrito|puesto|dicho|está|están|lista?)\b|\baquí (?:está|tienes|va)\b",
-)
-_DROPPED = re.compile(
-    r"\b(?:forget (?:about )?(?:it|that|the)|no need|strike that|never ?mind|leave it|called? (?:it )?off|cancel(?:led|ed)?|won't be needed"
-    r"|not needed|don't need|no longer|not any ?more|off the list|off my list|changed my mind|instead|is off|fell through|never \w+)\b"
-    r"|\b(?:nicht mehr|brauchen wir nicht|hat sich erledigt|vergiss|streich|abgesagt|fällt (?:aus|weg)|entfällt|kann (?:\w+ ){0,4}nicht|doch nicht)\b"
-    r"|\b(?:plus besoin|laisse tomber|oublie[zr]?|annulé\w*|n'est plus)\b|\b(?:ya no|no hace falta|olvid[ae]\w*|cancelad\w+|no puede)\b",
+    r"\b(?:I|we)(?:'ve| have|’ve)?(?: just| already| finally)? (?!will\b|'ll\b)(?:\w+ed|sent|bought|paid|made|brought"
+    r"|met|spoke|wrote|told|took|gave|found|did|done|got|went)\b"
+    r"|\b(?:it's|is|it’s|that's|all) (?:done|sent|booked|paid|set|sorted|fixed|ready|arranged|confirmed)\b",
     re.IGNORECASE,
 )
 _OF = r"(?:of|de|da|do|dos|du|des|di|the|van|von|der|del|la|le|el)"
@@ -100,7 +123,6 @@ _CAPITALS = re.compile(rf"(?<![.!?:\"“] )(?<!^)\b(?<!-)[A-ZÄÖÜÉ][\w'’&-]
 _PRECISE = re.compile(
     r"(?<![\w.+-])[\w.+-]++@[\w-]++\.[\w.-]+\w|\+?\d[\d ()-]{7,}\d|[€$£] ?\d[\d.,]*\w?|\b[A-Z]{2,}-?\d{2,}\b"
 )
-_LONG_PROMISE = 400
 _PUT_OFF = " Put off by "
 _NO_NAME = frozenset(
     ("I", "OK", "Ok", "TV", "LOL", "OMG", "BTW", "Yeah", "Yes", "No", "I'm", "I'd", "I'll", "I've", "I’m", "I’ve")
@@ -113,18 +135,8 @@ class Later:
 
     def __init__(self, found: Sequence[Sentence]) -> None:
         self.first = found[:3]
-        self.done = ByWord(_reports(found))
+        self.done = ByWord([s for s in found if _DONE.search(s.text)])
         self.answers = ByWord([s for s in found if not is_question(s.text) and not _DEFERRED.search(s.text)])
-
-
-def _reports(found: Sequence[Sentence]) -> list[Sentence]:
-    """One for each message that reports something as done, or drops it: the words of all its sentences."""
-    reports: list[Sentence] = []
-    for _, group in groupby(found, key=lambda s: s.message.message_id):
-        said = list(group)
-        if any(not is_question(s.text) and (_DONE.search(s.text) or _DROPPED.search(s.text)) for s in said):
-            reports.append(replace(said[0], words=frozenset().union(*(s.words for s in said))))
-    return reports
 
 
 def is_question(text: str) -> bool:
@@ -159,7 +171,7 @@ def tells_when(text: str) -> bool:
 
 def is_decision(text: str) -> bool:
     """Whether it settles something, and says what."""
-    return not is_question(text) and bool(_DECISION.search(text)) and len(text) > 20
+    return not is_question(text) and bool(_DECISION.search(text)) and len(text) > 24
 
 
 def states_fact(text: str) -> bool:
@@ -188,12 +200,26 @@ def sentence_start(name: str) -> str:
 
 def matters(text: str) -> bool:
     """Whether it decides, promises or states a fact."""
-    return is_decision(text) or states_fact(text) or promises(text)
+    return is_decision(text) or states_fact(text) or bool(_PROMISE.search(text))
 
 
 def is_kept_promise(line: str, later: Later) -> bool:
     """Whether the line promises something that a later sentence reports as done."""
-    return promises(line) and is_kept(line.partition(": ")[2] or line, later)
+    match = _PROMISE.search(line)
+    return match is not None and is_kept(match.group(), later)
+
+
+def commitment(sentence: Sentence) -> Commitment | None:
+    """The promise or errand in a sentence: what, who, and by when as it was said."""
+    match = _PROMISE.search(sentence.text)
+    if match is None or _OFFER.match(sentence.text) or (is_question(sentence.text) and not match["ask"]):
+        return None
+    what = (match["what"] or match["asked"] or match["let"]).strip(" .!?\"'")
+    if len(what) < 8:
+        return None
+    who = None if match["asked"] else speaker(sentence.message)
+    when = _WHEN.search(sentence.text, match.start())
+    return Commitment(what, who, when.group().strip() if when else None, sentence.message.message_id)
 
 
 def open_questions(found: Sequence[Sentence]) -> list[Fact]:
@@ -235,10 +261,9 @@ def _is_answered(question: str, later: Later) -> bool:
 
 
 def is_kept(promise: str, later: Later, after_seq: int = 0) -> bool:
-    """Whether a message after `after_seq` reports what was promised as done, or drops it."""
-    promised = telling(SAID.sub(" ", promise[:_LONG_PROMISE]))
-    least = 1 if len(promised) <= 2 else 2 if len(promised) <= 9 else 3
-    return bool(promised) and later.done.has(promised, least, after_seq)
+    """Whether a sentence of a message after `after_seq` reports the promise as done."""
+    promised = telling(promise)
+    return bool(promised) and later.done.has(promised, (len(promised) + 1) // 2, after_seq)
 
 
 def entities(found: Sequence[Sentence]) -> list[str]:

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.summarizers import cues
-from inference.summarizers.promises import commitment, is_drafted, promises
 from inference.summarizers.sentences import Sentence, rarity, sentences, split, telling
 from memory.errors import Unavailable
 from memory.model import Fact, Message, Summary, SummaryDraft
@@ -29,7 +28,6 @@ _HEADING = re.compile(r"^Conversation of (?P<first>\d{1,2} \w+ -?\d{1,4}).* \(me
 _NUMBERED = re.compile(r"^- \[(\d+)\] ")
 _SINCE = "Since then:"
 _PROMISES = 200
-_STATED = 14
 """Of one stretch of a conversation, the newest that are looked at: 20 are kept."""
 _LIMITS = {"decisions": 20, "commitments": 20, "open_questions": 10, "facts": 30, "entities": 40}
 
@@ -203,7 +201,7 @@ def _bonus(s: Sentence) -> float:
     text = s.text
     bonus = 0.3 * min(4, cues.specifics(text)) + 0.12 * min(8, len(s.words))
     bonus += 1.2 * cues.is_decision(text) + 1.3 * cues.states_fact(text) + 0.8 * cues.tells_when(text)
-    bonus += 1.0 * (commitment(s) is not None)
+    bonus += 1.0 * (cues.commitment(s) is not None)
     bonus += 0.6 * (s.message.role == "user" and s.message.speaker is None)
     bonus -= 1.5 * cues.is_question(text) + 1.4 * cues.opens_phatic(text) + 1.6 * cues.is_general(text)
     bonus -= 0.8 * cues.leans_back(text)
@@ -300,7 +298,7 @@ def _written(lines: Sequence[_Line], first_day: str) -> list[str]:
 def _lists(previous: Summary | None, found: list[Sentence], later: cues.Later) -> SummaryDraft:
     """What was decided, promised, asked and stated: carried over, settled where later words settle it, and added to."""
     old = previous.draft if previous else SummaryDraft(text="")
-    promised = [(s, c) for s in found if (c := commitment(s))][-_PROMISES:]
+    promised = [(s, c) for s in found if (c := cues.commitment(s))][-_PROMISES:]
     open_old = [c for c in old.commitments if not cues.is_kept(c.what, later)]
     open_new = [c for s, c in promised if not cues.is_kept(c.what, later, after_seq=s.message.seq)]
     asked = [q for q in old.open_questions if cues.still_open(q, later)] + cues.open_questions(found)
@@ -317,18 +315,10 @@ def _lists(previous: Summary | None, found: list[Sentence], later: cues.Later) -
 
 def _facts(found: list[Sentence]) -> list[Fact]:
     """The most telling statements about themselves that people made."""
-    stated = [s for s in found if not cues.is_phatic(s) and s.length >= 4 and len(s.words) > 2]
-    stated = [s for s in stated if s.message.role == "user" or s.message.speaker]
-    stated = [s for s in stated if cues.states_fact(s.text) or (_tells(s.text) and not is_drafted(s))]
-    best = sorted(stated, key=lambda s: (-(2 * min(3, cues.specifics(s.text)) + min(6, len(s.words))), s.order))[
-        :_STATED
-    ]
+    stated = [s for s in found if cues.states_fact(s.text) and not cues.is_phatic(s) and s.length >= 4]
+    stated = [s for s in stated if len(s.words) > 2 and (s.message.role == "user" or s.message.speaker)]
+    best = sorted(stated, key=lambda s: (-(2 * min(3, cues.specifics(s.text)) + min(6, len(s.words))), s.order))[:10]
     return [cues.said_by(s) for s in sorted(best, key=lambda s: s.order)]
-
-
-def _tells(text: str) -> bool:
-    """Whether it states something with a number or a name in it, and neither asks, promises nor decides."""
-    return cues.specifics(text) > 0 and not (cues.is_question(text) or promises(text) or cues.is_decision(text))
 
 
 def _latest(kind: str, items: Sequence[Item], text: Callable[[Item], str]) -> tuple[Item, ...]:

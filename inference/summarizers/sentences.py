@@ -17,10 +17,6 @@ _ABBREVIATION = re.compile(
     r"(?:\b(?:mr|mrs|ms|dr|prof|st|no|vs|etc|e\.g|i\.e|approx|dept|fig|inc|ltd|jr|sr|a\.m|p\.m|bzw|usw|nr)|\b[A-Z])\.$",
     re.IGNORECASE,
 )
-_NTH = re.compile(r"\b\d{1,2}\.$")
-_MONTH = re.compile(
-    r"(?:jan|feb|mär|apr|mai|jun|jul|aug|sep|okt|nov|dez|maj|kol)\w*|(?:oct|dec|mar|may)\w*", re.IGNORECASE
-)
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 _LONGEST = 400
@@ -140,16 +136,11 @@ def rarity(found: Sequence[Sentence]) -> dict[str, int]:
 def _line_sentences(line: str) -> list[str]:
     parts: list[str] = []
     for part in _END.split(line):
-        if parts and len(parts[-1]) <= _LONGEST and _goes_on(parts[-1][-12:], part):
+        if parts and len(parts[-1]) <= _LONGEST and _ABBREVIATION.search(parts[-1][-12:]):
             parts[-1] += " " + part
         elif part.strip():
             parts.append(part.strip())
     return [piece for part in parts for piece in _pieces(part)]
-
-
-def _goes_on(end: str, following: str) -> bool:
-    """Whether a full stop ends no sentence: after an abbreviation, or in a date such as 5. November."""
-    return bool(_ABBREVIATION.search(end)) or bool(_NTH.search(end) and _MONTH.match(following))
 
 
 def _pieces(sentence: str) -> list[str]:

@@ -10,8 +10,7 @@ def _any(phrases: str) -> re.Pattern[str]:
 
 STRONG = _any(
     r"""
-    actually(?=[,:]| it's| it is| not| no ); (?:can't|cannot) (?:make|come|do); correction; correct myself;
-    i stand corrected; scratch that;
+    actually; (?:can't|cannot) (?:make|come|do); correction; correct myself; i stand corrected; scratch that;
     strike that; (?:i|we) meant; i misspoke; misread; changed? (?:my|our|her|his|their) minds?; (?:my|our|the)
     mistake; i was wrong; (?:was|were|is|got it|that's|a) wrong; no longer; not any ?more; isn't any ?more;
     instead(?: of)?; rather than; make (?:it|that) (?:\d|one|two|three|four|five|six|seven|eight|nine|ten)(?!\w);
@@ -40,8 +39,7 @@ STRONG = _any(
 
 WEAK = _any(
     r"""
-    actually; now; new; newer; updated?; changed; different; rather; but; sorry; no; not; never; nope; can't; cannot;
-    won't;
+    now; new; newer; updated?; changed; different; rather; but; sorry; no; not; never; nope; can't; cannot; won't;
     isn't; wasn't; aren't; weren't; doesn't; don't; didn't; too (?:many|much|few|late|early|small|big|expensive);
     only; by mistake; jetzt; nun; neue?[nrs]?; doch; nein; nicht; kein\w*; kann nicht; leider; erst; sondern;
     maintenant; désormais; nouve(?:au|lle); non; pas; mais; ahora; nuev[oa]; no; pero; sino; adesso; ora;

@@ -24,15 +24,12 @@ _SHORT = 512
 _SENTENCE = re.compile(r"[^.!?;\n。！？]*+(?:[.!?;\n。！？](?=\d)[^.!?;\n。！？]*+)*+(?:[.!?;\n。！？]++|$)")
 _NUMBER = re.compile(r"\d[\d.,:]*")
 _LANGUAGES = ("english", "german", "french", "spanish", "portuguese", "italian", "dutch")
-_KINDS = ("month", "weekday", "number")
+_KINDS = ("month", "weekday", "number", "unit", "day")
 
 _CUE, _HINT, _NEAR = 0.8, 0.3, 0.7
 """What a strong cue and a weak one add; the share of it that counts for the sentences beside."""
 _MATTER, _LEAST = 1.2, 6.0
 """For all of a sentence's words in common; sentences that say less than `_LEAST` count as if they said that much."""
-_SOME, _MUCH = 0.2, 0.4
-"""The share of a sentence's words in common that it takes where the later one says plainly that something has changed,
-and where it does not."""
 _ASKED, _ELSEWHERE = 0.3, 0.4
 """What a word of the question in common adds, and what it takes off that nothing asked for is in the later message."""
 _VALUE, _REPEATED = 0.3, 0.4
@@ -180,10 +177,8 @@ def _judged(new: Sentence, old: Sentence, cue: float, objects: bool, weigh: Weig
         return -1.0
     if not (new.strong or objects or (cue and (other or again))):
         return -1.0
-    matter = min(1.0, shared / max(_LEAST, min(sum(map(weigh, new.tokens)), sum(map(weigh, old.tokens)))))
-    if not objects and matter < (_SOME if new.strong else _MUCH):
-        return -1.0
-    told = cue + _MATTER * matter
+    least = max(_LEAST, min(sum(map(weigh, new.tokens)), sum(map(weigh, old.tokens))))
+    told = cue + _MATTER * min(1.0, shared / least)
     told += _ASKED if any(not asked.isdisjoint(token) for token in common) else 0.0
     told += (_VALUE if other else 0.0) + (_REPEATED if again else 0.0) + (_OBJECTS_TO if objects else 0.0)
     return told + (_SETTLED if old.unsure and not new.unsure else 0.0)

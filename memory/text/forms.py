@@ -107,6 +107,6 @@ def note(fact: Fact) -> Json:
 
 def commitment(c: Commitment) -> Json:
     """As `note`."""
-    given = {"who": c.who, "by_when": c.by_when, "due": c.due, "message_id": c.message_id}
+    given = {"who": c.who, "by_when": c.by_when, "message_id": c.message_id}
     rest = {name: value for name, value in given.items() if value is not None}
     return {"what": c.what, **rest} if rest else c.what

@@ -54,13 +54,12 @@ def by_need(entries: Iterable[UserContextEntry]) -> list[UserContextEntry]:
 
 
 def commitment_line(commitment: Commitment, limit: int = 160) -> str:
-    """`Who: what, by when (due date)`, as it was said; the what cut at `limit` characters."""
+    """`Who: what, by when`, as it was said; the what cut at `limit` characters."""
     name = label(commitment.who) if commitment.who else ""
     who = f"{name[:1].upper()}{name[1:]}: " if name else ""
     what = flat(commitment.what, limit)
     when = label(commitment.by_when) if commitment.by_when else ""
-    said = f", {when}" if when and when.lower() not in what.lower() else ""
-    return f"{who}{what}{said}{f' (due {label(commitment.due)})' if commitment.due else ''}"
+    return f"{who}{what}" + (f", {when}" if when and when.lower() not in what.lower() else "")
 
 
 def summary_lists(summary: Summary, *, whole: bool = False) -> list[str]:
