@@ -73,7 +73,7 @@ class Shaky:
         self.store.set_cursor(replica, position)
 
 
-class Line:
+class Folds:
     """Folds of one build over one store, reopened at will."""
 
     def __init__(self, house: "House", record: "Record", recipe: Recipe, dimension: int | None = None) -> None:
@@ -134,110 +134,110 @@ def vars_of(owner: Owner) -> tuple[str, str]:
 
 
 @pytest.fixture
-def line(house: "House", record: "Record", words: "Words") -> Line:
-    return Line(house, record, Recipe(words))
+def folds(house: "House", record: "Record", words: "Words") -> Folds:
+    return Folds(house, record, Recipe(words))
 
 
-def test_a_cursor_that_does_not_move_doubles_nothing(line: Line, words: "Words") -> None:
-    line.record.add(ANN, "one", "two")
-    line.store.failing = True
+def test_a_cursor_that_does_not_move_doubles_nothing(folds: Folds, words: "Words") -> None:
+    folds.record.add(ANN, "one", "two")
+    folds.store.failing = True
     for _ in range(3):
         with pytest.raises(StorageFailed):
-            line.fold.step(10)
-    assert line.rows() == line.expected(words, ANN)
-    line.record.add(ANN, "three")
-    line.reopened()
+            folds.fold.step(10)
+    assert folds.rows() == folds.expected(words, ANN)
+    folds.record.add(ANN, "three")
+    folds.reopened()
     with pytest.raises(StorageFailed):
-        line.fold.step(10)
-    line.store.failing = False
-    line.catch_up()
-    assert line.rows() == line.expected(words, ANN)
+        folds.fold.step(10)
+    folds.store.failing = False
+    folds.catch_up()
+    assert folds.rows() == folds.expected(words, ANN)
 
 
-def test_a_fold_that_may_only_add_stops_before_the_first_edit(line: Line, words: "Words") -> None:
-    first, second = line.record.add(ANN, "one", "two")
-    line.record.edit(ANN, first, "three")
-    line.record.add(ANN, "four")
-    assert line.fold.step(10, only_adding=True) == 2
-    assert line.fold.step(10, only_adding=True) == 0
-    assert not line.fold.hungry
-    assert line.fold.step(10) == 2
-    line.record.erase(ANN, second)
-    assert line.fold.step(10, only_adding=True) == 0
-    assert line.fold.step(10) == 1
-    assert line.rows() == line.expected(words, ANN)
+def test_a_fold_that_may_only_add_stops_before_the_first_edit(folds: Folds, words: "Words") -> None:
+    first, second = folds.record.add(ANN, "one", "two")
+    folds.record.edit(ANN, first, "three")
+    folds.record.add(ANN, "four")
+    assert folds.fold.step(10, only_adding=True) == 2
+    assert folds.fold.step(10, only_adding=True) == 0
+    assert not folds.fold.hungry
+    assert folds.fold.step(10) == 2
+    folds.record.erase(ANN, second)
+    assert folds.fold.step(10, only_adding=True) == 0
+    assert folds.fold.step(10) == 1
+    assert folds.rows() == folds.expected(words, ANN)
 
 
-def test_an_interrupted_edit_is_taken_up_again(line: Line, words: "Words") -> None:
-    (name,) = line.record.add(ANN, "long " * 70)
-    line.catch_up()
-    line.record.edit(ANN, name, "short")
-    line.store.failing = True
+def test_an_interrupted_edit_is_taken_up_again(folds: Folds, words: "Words") -> None:
+    (name,) = folds.record.add(ANN, "long " * 70)
+    folds.catch_up()
+    folds.record.edit(ANN, name, "short")
+    folds.store.failing = True
     with pytest.raises(StorageFailed):
-        line.fold.step(10)
-    line.store.failing = False
-    line.reopened()
-    line.catch_up()
-    assert line.rows() == line.expected(words, ANN)
-    assert sum(line.rows().values()) == 1
+        folds.fold.step(10)
+    folds.store.failing = False
+    folds.reopened()
+    folds.catch_up()
+    assert folds.rows() == folds.expected(words, ANN)
+    assert sum(folds.rows().values()) == 1
 
 
 def test_a_mark_that_cannot_be_written_doubles_nothing(
-    line: Line, words: "Words", monkeypatch: pytest.MonkeyPatch
+    folds: Folds, words: "Words", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line.record.add(ANN, "one")
-    line.catch_up()
-    line.record.add(ANN, "two")
+    folds.record.add(ANN, "one")
+    folds.catch_up()
+    folds.record.add(ANN, "two")
 
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(line.files, "put_mark", fail)
+        patched.setattr(folds.files, "put_mark", fail)
         with pytest.raises(OSError, match="No space"):
-            line.fold.step(10)
-    line.reopened()
-    line.catch_up()
-    assert line.rows() == line.expected(words, ANN)
+            folds.fold.step(10)
+    folds.reopened()
+    folds.catch_up()
+    assert folds.rows() == folds.expected(words, ANN)
 
 
-def test_another_state_of_the_record_is_noticed(line: Line) -> None:
-    line.record.add(ANN, "one")
-    line.catch_up()
-    before = line.fold.cursor
-    line.record.add(ANN, "two")
-    line.catch_up()
-    line.record.add(ANN, "three")
-    line.catch_up()
-    line.record.store.set_cursor(line.cursor_name, before)
+def test_another_state_of_the_record_is_noticed(folds: Folds) -> None:
+    folds.record.add(ANN, "one")
+    folds.catch_up()
+    before = folds.fold.cursor
+    folds.record.add(ANN, "two")
+    folds.catch_up()
+    folds.record.add(ANN, "three")
+    folds.catch_up()
+    folds.record.store.set_cursor(folds.cursor_name, before)
     with pytest.raises(Damaged, match="record is not the one"):
-        line.reopened()
-    line.record.store.set_cursor(line.cursor_name, START)
+        folds.reopened()
+    folds.record.store.set_cursor(folds.cursor_name, START)
     with pytest.raises(Damaged, match="record is not the one"):
-        line.reopened()
+        folds.reopened()
 
 
-def test_lost_writes_are_noticed(line: Line) -> None:
-    line.record.add(ANN, "one")
-    line.catch_up()
-    mark = line.files.mark(line.build)
-    line.files.put_mark(line.build, replace(mark, version=mark.version + 1))
+def test_lost_writes_are_noticed(folds: Folds) -> None:
+    folds.record.add(ANN, "one")
+    folds.catch_up()
+    mark = folds.files.mark(folds.build)
+    folds.files.put_mark(folds.build, replace(mark, version=mark.version + 1))
     with pytest.raises(Damaged, match="lost"):
-        line.reopened()
+        folds.reopened()
 
 
 def test_an_embedder_that_cannot_be_reached_changes_nothing(
     house: "House", record: "Record", words: "Words", bag: "Bag"
 ) -> None:
-    line = Line(house, record, Recipe(words, bag), bag.dimension)
-    line.record.add(ANN, "one")
+    folds = Folds(house, record, Recipe(words, bag), bag.dimension)
+    folds.record.add(ANN, "one")
     bag.failing = Unavailable("The endpoint is down.")
     with pytest.raises(Unavailable):
-        line.fold.step(10)
-    assert line.rows() == Counter()
+        folds.fold.step(10)
+    assert folds.rows() == Counter()
     bag.failing = None
-    line.catch_up()
-    assert line.rows() == line.expected(words, ANN)
+    folds.catch_up()
+    assert folds.rows() == folds.expected(words, ANN)
 
 
 def test_one_message_that_cannot_be_indexed_does_not_stop_the_others(
@@ -263,21 +263,21 @@ def test_one_message_that_cannot_be_indexed_does_not_stop_the_others(
 
     embed = bag.embed_passages
     monkeypatch.setattr(bag, "embed_passages", fussy)
-    line = Line(house, record, Recipe(Picky(), bag), bag.dimension)
-    line.record.add(ANN, "fine", "analysis breaks", "this spoils it", "fine too")
-    line.catch_up()
-    assert sorted(row[2] for row in line.rows()) == ["s-1", "s-4"]
+    folds = Folds(house, record, Recipe(Picky(), bag), bag.dimension)
+    folds.record.add(ANN, "fine", "analysis breaks", "this spoils it", "fine too")
+    folds.catch_up()
+    assert sorted(row[2] for row in folds.rows()) == ["s-1", "s-4"]
     assert "breaks" not in caplog.text
     assert "spoils" not in caplog.text
     assert caplog.text.count("is left out") == 2
 
 
 def test_the_end_comes_between_two_embeddings(house: "House", record: "Record", words: "Words", bag: "Bag") -> None:
-    line = Line(house, record, Recipe(words, bag, None, lambda: bag.texts >= 64), bag.dimension)
-    line.record.add(ANN, *[f"text {n}" for n in range(100)])
+    folds = Folds(house, record, Recipe(words, bag, None, lambda: bag.texts >= 64), bag.dimension)
+    folds.record.add(ANN, *[f"text {n}" for n in range(100)])
     with pytest.raises(Stopped):
         for _ in range(10):
-            line.fold.step(1000)
+            folds.fold.step(1000)
     assert bag.texts <= 96
 
 
@@ -293,19 +293,19 @@ def test_a_passage_without_text_is_found_by_its_words_alone(
     record.add(ANN, "word " * 50)
     parts = {}
     for recipe, dimension in ((Recipe(Sparing()), None), (Recipe(Sparing(), bag), bag.dimension)):
-        line = Line(house, record, recipe, dimension)
-        line.catch_up()
-        parts[line.build.replica] = sorted(row[3] for row in line.rows())
+        folds = Folds(house, record, recipe, dimension)
+        folds.catch_up()
+        parts[folds.build.replica] = sorted(row[3] for row in folds.rows())
     assert parts == {"keywords": [0, 1, 2], "vectors": [0]}
 
 
-def test_batches_shrink_when_messages_are_large(line: Line) -> None:
-    line.record.add(ANN, *["x" * 500_000] * 40)
-    assert line.fold.step(1000) == 32
-    assert line.fold.step(1000) == 8
-    line.record.add(ANN, *["small"] * 200)
+def test_batches_shrink_when_messages_are_large(folds: Folds) -> None:
+    folds.record.add(ANN, *["x" * 500_000] * 40)
+    assert folds.fold.step(1000) == 32
+    assert folds.fold.step(1000) == 8
+    folds.record.add(ANN, *["small"] * 200)
     steps = []
-    while folded := line.fold.step(1000):
+    while folded := folds.fold.step(1000):
         steps.append(folded)
     assert steps[0] <= 16
     assert max(steps) > 32
@@ -333,21 +333,21 @@ def test_any_history_with_any_interruptions_ends_in_what_is_there_now(
     suffix = uuid4().hex
     owners = {owner: Owner(owner.tenant_id, owner.user_id + suffix) for owner in (ANN, BOB)}
     recipe = Recipe(words, bag, 2) if vectors else Recipe(words)
-    line = Line(house, record, recipe, bag.dimension if vectors else None)
-    line.catch_up()
+    folds = Folds(house, record, recipe, bag.dimension if vectors else None)
+    folds.catch_up()
     known: set[tuple[Owner, str]] = set()
     for operation, *arguments in history:
         if operation == "step":
-            line.fold.step(*arguments)
+            folds.fold.step(*arguments)
         elif operation == "crash":
-            line.store.failing = True
+            folds.store.failing = True
             try:
-                line.fold.step(*arguments)
+                folds.fold.step(*arguments)
             except StorageFailed:
-                line.reopened()
-            line.store.failing = False
+                folds.reopened()
+            folds.store.failing = False
         elif operation == "restart":
-            line.reopened()
+            folds.reopened()
         else:
             owner, name = owners[arguments[0]], arguments[1]
             if operation == "add" and (owner, name) not in known:
@@ -358,7 +358,7 @@ def test_any_history_with_any_interruptions_ends_in_what_is_there_now(
             elif operation == "erase":
                 record.erase(owner, name)
                 known.discard((owner, name))
-    line.catch_up()
-    mine = Counter({row: count for row, count in line.rows().items() if row[1].endswith(suffix)})
-    assert mine == line.expected(words, *owners.values())
-    line.connection.close()
+    folds.catch_up()
+    mine = Counter({row: count for row, count in folds.rows().items() if row[1].endswith(suffix)})
+    assert mine == folds.expected(words, *owners.values())
+    folds.connection.close()
